@@ -5,5 +5,7 @@
 
 pub mod deploy;
 pub mod lab;
+pub mod observe;
 pub mod topology;
 pub mod verify;
+pub mod wait;
