@@ -1,1 +1,5 @@
+//! labrun-agent: a PostgreSQL node agent, a drop-in for Patroni on ZooKeeper.
 
+pub mod exit;
+pub mod logging;
+pub mod supervise;
