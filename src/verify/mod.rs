@@ -3,12 +3,19 @@
 //! [`event::Event`] is the spine: the runner tells everything as events; the terminal, the run store and the
 //! report are peers that consume them.
 
+pub mod budget;
+pub mod cancel;
 pub mod event;
 pub mod fact;
+pub mod history;
 pub mod run;
+pub mod scope;
+pub mod spine;
 pub mod verdict;
 
+pub use cancel::{Cancel, Canceller, cancellation};
 pub use event::{Event, Stamped};
 pub use fact::{Fact, Source};
 pub use run::{CheckResult, NodeFacts, PartResult, Run, StepResult};
+pub use spine::{Consumer, Observation, Spine};
 pub use verdict::Verdict;
