@@ -42,7 +42,8 @@ fn terms(budget: Budget, timing: &Timing) -> Vec<Term> {
     let loops = |count| Term(count, "loop_wait", timing.loop_wait_ms);
     let retries = Term(2, "retry_timeout", timing.retry_timeout_ms);
     let check = Term(1, "timeout check", check_timeout(timing));
-    let (marks, name) = if timing.rise > timing.fall { (timing.rise, "rise × inter") } else { (timing.fall, "fall × inter") };
+    let (marks, name) =
+        if timing.rise > timing.fall { (timing.rise, "rise × inter") } else { (timing.fall, "fall × inter") };
     let proxy = Term(u64::from(marks), name, timing.inter_ms);
     match budget {
         // The lease runs out, a candidate wakes at the latest, and the race and the promotion may each meet a retry.
@@ -59,25 +60,8 @@ fn terms(budget: Budget, timing: &Timing) -> Vec<Term> {
 }
 
 fn check_timeout(timing: &Timing) -> u64 {
-    let written = ["timeout_check", "timeout check"].iter().find_map(|name| timing.other.get(*name));
-    written.and_then(|text| haproxy_time_ms(text)).unwrap_or(CHECK_TIMEOUT_MS)
-}
-
-/// A time as HAProxy writes it: a number and `us`, `ms`, `s`, `m`, `h` or `d`; ms without a unit.
-pub fn haproxy_time_ms(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let unit = match &text[digits..] {
-        "us" => return Some(number.div_ceil(1000)),
-        "" | "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.checked_mul(unit)
+    let written = timing.other.get("timeout_check_ms").and_then(|text| text.parse().ok());
+    written.unwrap_or(CHECK_TIMEOUT_MS)
 }
 
 fn sum(terms: &[Term]) -> Allowed {
@@ -155,7 +139,8 @@ mod tests {
             derived(Budget::Ready),
             (
                 94_000,
-                "start 30 s + copy 30 s + 2 × loop_wait 10 s + fall 3 × inter 3 s + timeout check 5 s = 94 s".to_owned()
+                "start 30 s + copy 30 s + 2 × loop_wait 10 s + fall 3 × inter 3 s + timeout check 5 s = 94 s"
+                    .to_owned()
             )
         );
     }
@@ -164,7 +149,7 @@ mod tests {
     fn the_slower_of_rise_and_fall_bounds_the_proxy_and_its_own_check_timeout_counts() {
         let mut timing = reference();
         timing.rise = 5;
-        timing.other.insert("timeout_check".to_owned(), "500ms".to_owned());
+        timing.other.insert("timeout_check_ms".to_owned(), "500".to_owned());
         let allowed = allowed(Deadline::Budget(Budget::Proxy), &timing);
         assert_eq!(allowed.derivation, "rise 5 × inter 3 s + timeout check 0.5 s = 15.5 s");
     }
@@ -173,11 +158,5 @@ mod tests {
     fn a_fixed_deadline_is_what_it_says() {
         let allowed = allowed(Deadline::Fixed(Span(Duration::from_millis(2500))), &reference());
         assert_eq!((millis(allowed.time), allowed.derivation.as_str()), (2500, "fixed: 2.5 s"));
-    }
-
-    #[test]
-    fn haproxy_writes_time_in_its_own_units() {
-        let read: Vec<_> = ["5s", "500ms", "250", "30m", "1500us", "x", "5 s"].map(haproxy_time_ms).to_vec();
-        assert_eq!(read, [Some(5000), Some(500), Some(250), Some(1_800_000), Some(2), None, None]);
     }
 }

@@ -111,6 +111,11 @@ impl Spine {
         roles
     }
 
+    /// Something of the run could not be kept; it cannot go on.
+    pub fn fail(&self, why: &str) {
+        self.lock().trouble.get_or_insert_with(|| why.to_owned());
+    }
+
     /// Why a consumer could not keep an event, where one could not.
     pub fn trouble(&self) -> Option<String> {
         self.lock().trouble.clone()

@@ -9,8 +9,8 @@ use super::{Gap, Losses, Op, Outcome, Overlap, gap::longest_gap, losses::losses,
 pub struct Evidence<'a> {
     /// Everything that its clients tried.
     pub ops: &'a [Op],
-    /// The ids that are stored in the end, as read back.
-    pub stored: &'a [u64],
+    /// The ids that are stored in the end, as read back; none where they could not be.
+    pub stored: Option<&'a [u64]>,
     /// The ways by which it wrote; one that has no operation at all is judged too.
     pub paths: &'a [String],
     /// When it began and ended, in µs since the run's start.
@@ -22,8 +22,8 @@ pub struct Evidence<'a> {
 /// What a history shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// Writes whose fate is not what the client was told.
-    pub losses: Losses,
+    /// Writes whose fate is not what the client was told; none where it is not known what is stored.
+    pub losses: Option<Losses>,
     /// Times in which two nodes acknowledged writes.
     pub overlaps: Vec<Overlap>,
     /// Each way by itself.
@@ -35,6 +35,8 @@ pub struct Judgement {
 pub struct PathJudgement {
     /// Writes acknowledged,
     pub acked: u64,
+    /// the same by the node that acknowledged,
+    pub acked_by: BTreeMap<String, u64>,
     /// refused for certain, by SQLSTATE,
     pub rejected: BTreeMap<String, u64>,
     /// and those whose outcome is unknown.
@@ -62,7 +64,8 @@ impl Judgement {
 /// Judge a history.
 pub fn judge(evidence: &Evidence<'_>) -> Judgement {
     let paths = evidence.paths.iter().map(|name| (name.clone(), judge_path(name, evidence))).collect();
-    Judgement { losses: losses(evidence.ops, evidence.stored), overlaps: overlaps(evidence.ops), paths }
+    let losses = evidence.stored.map(|stored| losses(evidence.ops, stored));
+    Judgement { losses, overlaps: overlaps(evidence.ops), paths }
 }
 
 fn judge_path(name: &str, evidence: &Evidence<'_>) -> PathJudgement {
@@ -70,7 +73,10 @@ fn judge_path(name: &str, evidence: &Evidence<'_>) -> PathJudgement {
     let ops = || evidence.ops.iter().filter(|op| op.path == name);
     for op in ops() {
         match &op.outcome {
-            Outcome::Acked { .. } => path.acked += 1,
+            Outcome::Acked { by } => {
+                path.acked += 1;
+                *path.acked_by.entry(by.node.clone()).or_default() += 1;
+            }
             Outcome::Rejected { sqlstate, .. } => *path.rejected.entry(sqlstate.clone()).or_default() += 1,
             Outcome::Indeterminate { .. } => path.indeterminate += 1,
         }
@@ -98,7 +104,8 @@ mod tests {
     fn a_way_without_operations_is_judged_too() {
         let paths = ["proxy".to_owned(), "direct".to_owned()];
         let ops = [acked(1, "direct", 0, 10, "a", 1)];
-        let seen = judge(&Evidence { ops: &ops, stored: &[1], paths: &paths, span_us: (0, 99_000), fault_us: None });
+        let seen =
+            judge(&Evidence { ops: &ops, stored: Some(&[1]), paths: &paths, span_us: (0, 99_000), fault_us: None });
         assert_eq!(seen.paths["proxy"].acked, 0);
         assert_eq!(seen.paths["proxy"].gap, Some(Gap { from_us: 0, to_us: 99_000, closed: false }));
         assert_eq!(seen.acked(), 1);
@@ -114,10 +121,16 @@ mod tests {
             unknown(4, "proxy", 120, 130),
             acked(5, "proxy", 200, 210, "b", 2),
         ];
-        let evidence =
-            Evidence { ops: &ops, stored: &[1, 2, 5], paths: &paths, span_us: (0, 300_000), fault_us: Some(100_000) };
+        let evidence = Evidence {
+            ops: &ops,
+            stored: Some(&[1, 2, 5]),
+            paths: &paths,
+            span_us: (0, 300_000),
+            fault_us: Some(100_000),
+        };
         let path = &judge(&evidence).paths["proxy"];
         assert_eq!((path.acked, path.indeterminate, path.rejected["08001"]), (3, 1, 1));
+        assert_eq!((path.acked_by["a"], path.acked_by["b"]), (2, 1));
         assert_eq!((path.acked_before_fault, path.acked_after_fault), (1, 1));
         assert_eq!(path.gap.map(|gap| gap.len_us()), Some(105_000));
     }
@@ -150,11 +163,15 @@ mod tests {
     fn judged(ops: &[Op], stored: &[u64]) -> Judgement {
         let paths = ["proxy".to_owned(), "direct".to_owned()];
         let end = ops.iter().map(|op| op.done_us).max().unwrap_or(0);
-        judge(&Evidence { ops, stored, paths: &paths, span_us: (0, end), fault_us: None })
+        judge(&Evidence { ops, stored: Some(stored), paths: &paths, span_us: (0, end), fault_us: None })
+    }
+
+    fn losses_of(seen: &Judgement) -> Losses {
+        seen.losses.clone().unwrap()
     }
 
     fn is_clean(seen: &Judgement) -> bool {
-        let Losses { lost, unexpected, duplicated, recovered: _ } = &seen.losses;
+        let Losses { lost, unexpected, duplicated, recovered: _ } = losses_of(seen);
         lost.is_empty() && unexpected.is_empty() && duplicated.is_empty() && seen.overlaps.is_empty()
     }
 
@@ -170,7 +187,7 @@ mod tests {
             prop_assume!(!acked.is_empty());
             let victim = acked[pick.index(acked.len())];
             stored.retain(|id| *id != victim);
-            prop_assert_eq!(judged(&ops, &stored).losses.lost, vec![victim]);
+            prop_assert_eq!(losses_of(&judged(&ops, &stored)).lost, vec![victim]);
         }
 
         #[test]
@@ -178,13 +195,13 @@ mod tests {
             prop_assume!(!stored.is_empty());
             let twice = stored[pick.index(stored.len())];
             stored.push(twice);
-            prop_assert_eq!(judged(&ops, &stored).losses.duplicated, vec![twice]);
+            prop_assert_eq!(losses_of(&judged(&ops, &stored)).duplicated, vec![twice]);
         }
 
         #[test]
         fn one_stranger_is_found((ops, mut stored) in correct_history()) {
             stored.push(1_000_000);
-            prop_assert_eq!(judged(&ops, &stored).losses.unexpected, vec![1_000_000]);
+            prop_assert_eq!(losses_of(&judged(&ops, &stored)).unexpected, vec![1_000_000]);
         }
 
         #[test]

@@ -125,11 +125,8 @@ mod tests {
 
     #[test]
     fn two_nodes_that_take_turns_on_one_timeline_overlap() {
-        let ops = [
-            acked(1, "direct", 0, 10, "a", 1),
-            acked(2, "direct", 20, 30, "b", 1),
-            acked(3, "direct", 40, 50, "a", 1),
-        ];
+        let ops =
+            [acked(1, "direct", 0, 10, "a", 1), acked(2, "direct", 20, 30, "b", 1), acked(3, "direct", 40, 50, "a", 1)];
         assert_eq!(overlaps(&ops).len(), 1);
         let two = &ops[..2];
         assert_eq!(overlaps(two), []);
