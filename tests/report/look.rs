@@ -16,3 +16,11 @@ fn the_report_can_be_looked_at() {
         assert!(written.main.exists() && written.html.exists() && written.markdown.exists());
     }
 }
+
+#[test]
+fn everything_is_said_of_a_whole_run() {
+    for lang in [Lang::En, Lang::Ru] {
+        let report = render(&super::fixture::passed(), lang, &Templates::builtin()).expect("rendered");
+        assert_eq!(report.withheld, []);
+    }
+}
