@@ -109,11 +109,13 @@ impl Layout<'_> {
 
     /// A check's values.
     pub fn check(&self, part: &str, check: &CheckResult) -> Value {
+        let alone = self.run().parts.iter().any(|result| result.id == part && result.checks.len() == 1);
         json!({
             "w": self.words().page,
             "lang": self.lang.code(),
             "part_id": part,
             "check_id": check.id,
+            "alone": alone,
             "check": {
                 "id": check.id,
                 "uses": check.uses,
