@@ -52,6 +52,7 @@ pub fn passed() -> Run {
         facts: Vec::new(),
         timeline: Vec::new(),
         outages: Vec::new(),
+        notes: Vec::new(),
     };
     let mut pen = Pen { run: &mut run, part: String::new(), check: String::new(), at: 100 };
     setup(&mut pen);
@@ -359,6 +360,7 @@ fn failover(pen: &mut Pen<'_>) {
         fact: fact.clone(),
         gap_ms: gap.1 - gap.0,
         gap,
+        closed: true,
         fault_at_ms: Some(fault_at),
         marks: marks.iter().map(|(name, at)| ((*name).to_owned(), fault_at + at)).collect(),
         counts,
