@@ -23,3 +23,6 @@ pub use load::load;
 pub use meaning::project_files;
 pub use meant::{Check, Lab, Loaded, Part};
 pub use validate::{Kind, Validation, validate};
+
+#[cfg(test)]
+mod tests;
