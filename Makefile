@@ -1,0 +1,30 @@
+# labrun: build, run the reference lab, test. Each target installs what is missing first.
+# The programs come from Debian's or Ubuntu's own packages; Rust must be there (the message says how to get it).
+
+CARGO ?= cargo
+LANG_OF_REPORT ?= ru
+
+.PHONY: help run test build lint packages clean
+
+help: ## Show the targets.
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+packages: ## Install what is missing: PostgreSQL, ZooKeeper, HAProxy, a C linker.
+	@sh scripts/packages.sh
+
+build: packages ## Build labrun and labrun-agent (release).
+	$(CARGO) build --release --workspace --locked
+
+run: build ## Run the reference lab: deploy, verify, report; then take it down.
+	@sh scripts/run.sh ./target/release/labrun $(LANG_OF_REPORT)
+
+test: packages ## Run all tests, on real servers.
+	@sh scripts/test.sh
+
+lint: ## Formatting, clippy, licences.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; else echo "cargo-deny is not installed: licences and advisories are not checked (cargo install cargo-deny)"; fi
+
+clean: ## Remove what was built. Deployments are removed by `labrun destroy`.
+	$(CARGO) clean

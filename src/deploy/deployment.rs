@@ -1,0 +1,132 @@
+//! The state file: all that any later command needs to know of a deployment.
+//!
+//! On disk, below the output folder (`./output` unless told):
+//! ```text
+//! output/<deployment>/
+//!   deployment.json     this file; mode 0600, since it holds the database's passwords
+//!   lock                held (flock) by every command that changes the deployment
+//!   project/            the rendered compose project, free of this machine's paths
+//!   nodes/<node>/       the local backend's node folders
+//!   runs/<time>/        verifications: run.json, events.jsonl, history.jsonl, report.*.md
+//!   runs/latest         a link to the newest one
+//! ```
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::topology::{Credentials, Plan, Service, Timing};
+
+/// A port of a node, as this machine reaches it.
+pub type Endpoint = SocketAddr;
+
+/// A topology that a backend brought up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deployment {
+    /// The state file's format: `labrun-deployment/v1`.
+    pub format: String,
+    /// The deployment's name.
+    pub name: String,
+    /// The folder of this deployment.
+    pub dir: PathBuf,
+    /// The lab file that it was made from, as found then (`builtin:NAME` for a compiled-in one).
+    pub lab_source: String,
+    /// SHA-256 of that file, in hex.
+    pub lab_sha256: String,
+    /// Which backend runs it.
+    pub backend: BackendKind,
+    /// How far it got.
+    pub phase: Phase,
+    /// When it was deployed (RFC 3339).
+    pub created: String,
+    /// How long it took from the start of `deploy` to the ready predicate, in ms; none while it is not ready.
+    pub ready_after_ms: Option<u64>,
+    /// The plan that was carried out.
+    pub plan: Plan,
+    /// The nodes.
+    pub nodes: Vec<DeployedNode>,
+}
+
+/// Who runs the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    /// Processes of this machine.
+    Local,
+}
+
+/// How far a deployment got. It is written before it is acted upon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Being brought up; or labrun was killed while it was.
+    Deploying,
+    /// The ready predicate held.
+    Ready,
+    /// It did not become ready; its nodes are left for a look.
+    Failed,
+    /// Being taken down; or labrun was killed while it was.
+    Destroying,
+}
+
+/// A node as it was brought up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeployedNode {
+    /// Its name.
+    pub name: String,
+    /// What runs on it.
+    pub service: Service,
+    /// Where its main port answers: SQL for postgres and haproxy, the client port for zookeeper.
+    pub main: Endpoint,
+    /// Where its second port answers: REST for postgres, statistics for haproxy.
+    pub side: Option<Endpoint>,
+    /// Published ports of the host: (host port, node port).
+    pub published: Vec<(u16, u16)>,
+    /// Its log file on this machine.
+    pub log: PathBuf,
+    /// Its folder on this machine.
+    pub dir: PathBuf,
+}
+
+impl Deployment {
+    /// The node of that name.
+    pub fn node(&self, name: &str) -> Option<&DeployedNode> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The postgres nodes.
+    pub fn postgres_nodes(&self) -> impl Iterator<Item = &DeployedNode> {
+        self.nodes.iter().filter(|node| matches!(node.service, Service::Postgres { .. }))
+    }
+
+    /// The node whose member name in the cluster is `member` (the DCS speaks of members).
+    pub fn node_of_member(&self, member: &str) -> Option<&DeployedNode> {
+        self.nodes.iter().find(|node| matches!(&node.service, Service::Postgres { member: m, .. } if m == member))
+    }
+
+    /// The first haproxy node.
+    pub fn proxy(&self) -> Option<&DeployedNode> {
+        self.nodes.iter().find(|node| matches!(node.service, Service::Haproxy { .. }))
+    }
+
+    /// The zookeeper nodes.
+    pub fn zookeeper_nodes(&self) -> impl Iterator<Item = &DeployedNode> {
+        self.nodes.iter().filter(|node| matches!(node.service, Service::Zookeeper { .. }))
+    }
+
+    /// The path in ZooKeeper below which the cluster's keys lie: `/<namespace>/<scope>`.
+    pub fn dcs_base(&self) -> String {
+        format!("/{}/{}", self.plan.namespace, self.plan.scope)
+    }
+
+    /// Users and passwords.
+    pub fn credentials(&self) -> &Credentials {
+        &self.plan.credentials
+    }
+
+    /// The constants that deadlines are derived from.
+    pub fn timing(&self) -> &Timing {
+        &self.plan.timing
+    }
+}

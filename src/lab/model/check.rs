@@ -1,0 +1,102 @@
+//! A check of the library: named, parametrised, reusable steps.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    ClusterStep, DcsStep, Deadline, ExecStep, FaultStep, HaproxyStep, HttpStep, LogsStep, SqlStep, Text, WaitStep,
+    WorkloadStep,
+};
+
+/// A file of `checks/`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckFile {
+    /// The format version: `labrun/v1`.
+    pub check: String,
+    /// The check's name: the file's name without its ending.
+    pub name: String,
+    /// What the report calls it.
+    pub title: Text,
+    /// What a pass proves, in one sentence; shown by the report beside the verdict.
+    pub proves: Text,
+    /// The parameters that a lab may set.
+    #[serde(default)]
+    pub params: IndexMap<String, Param>,
+    /// The steps, in order. The first that does not pass decides the check's verdict.
+    pub steps: Vec<Step>,
+    /// Steps that are always run at the end, whatever happened; they undo and tidy up.
+    #[serde(default)]
+    pub finally: Vec<Step>,
+}
+
+/// A parameter of a check.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Param {
+    /// What it is for.
+    pub about: Text,
+    /// Its value when a lab does not set it; without one the parameter is required.
+    #[serde(default)]
+    pub default: Option<Value>,
+}
+
+/// One step: exactly one action, what must hold before it means anything, what must hold after it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    /// A name for this step within its check.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// What the step does, for the terminal and the report.
+    #[serde(default)]
+    pub title: Text,
+    /// An expression; where it is false the step is left out.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// What is done or asked.
+    #[serde(flatten)]
+    pub action: StepAction,
+    /// The action is repeated until `expect` holds, at most this long. Without it, `expect` must hold at once.
+    #[serde(default)]
+    pub within: Option<Deadline>,
+    /// Values taken from the result: a name for each expression. Later steps read them by that name.
+    #[serde(default)]
+    pub capture: IndexMap<String, String>,
+    /// Expressions that must hold for the step to mean anything; where one does not, the verdict is `inconclusive`.
+    #[serde(default)]
+    pub require: Vec<String>,
+    /// Expressions that must hold; where one does not, the verdict is `fail`.
+    #[serde(default)]
+    pub expect: Vec<String>,
+    /// What to tell the reader when `expect` does not hold: a template over the same values.
+    #[serde(default)]
+    pub hint: Option<Text>,
+}
+
+/// The action of a step, written as the key of the same name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StepAction {
+    /// Run SQL.
+    Sql(SqlStep),
+    /// Ask the REST API of an agent, or another HTTP endpoint of a node.
+    Http(HttpStep),
+    /// Read the DCS.
+    Dcs(DcsStep),
+    /// Read HAProxy's statistics.
+    Haproxy(HaproxyStep),
+    /// Look at the whole cluster at once: DCS, REST and `pg_stat_replication` side by side.
+    Cluster(ClusterStep),
+    /// Run a program on a node.
+    Exec(ExecStep),
+    /// Read a node's log.
+    Logs(LogsStep),
+    /// Do something to a node.
+    Fault(FaultStep),
+    /// Wait until the cluster is as it should be.
+    Wait(WaitStep),
+    /// Start, or stop and judge, a workload.
+    Workload(WorkloadStep),
+}

@@ -1,0 +1,178 @@
+//! What each kind of step may say.
+//!
+//! `on` is a role (`leader`, `sync_standby`, `replica`, `proxy`, `dcs`), a node's name, or an expression that yields one.
+//! Roles are resolved when the step runs, never before.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// Run SQL. The result is `rows` (a list of lists), `columns`, `count`, `first` (the first row's first value),
+/// `node` (where it ran) and, for a statement that PostgreSQL refused, `sqlstate` and `error`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlStep {
+    /// Where: a role, a node, or `proxy`.
+    pub on: String,
+    /// The statement or statements; a template.
+    pub run: String,
+    /// The SQLSTATE with which PostgreSQL must refuse the statement (`25006`).
+    #[serde(default)]
+    pub expect_error: Option<String>,
+    /// How many sessions are opened one after another, each running the statement; the rows of all are joined.
+    #[serde(default)]
+    pub sessions: Option<u32>,
+}
+
+/// An HTTP request. The result is `status`, `body` (JSON where it is JSON, text otherwise) and `node`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpStep {
+    /// A role or a node: its REST API is asked; on `proxy`, its statistics page.
+    pub on: String,
+    /// The path, with its query.
+    pub path: String,
+    /// The method (GET).
+    #[serde(default)]
+    pub method: HttpMethod,
+    /// The status that must come back.
+    #[serde(default)]
+    pub expect_status: Option<u16>,
+}
+
+/// Methods of an HTTP step; those that only read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// GET.
+    #[default]
+    Get,
+    /// HEAD.
+    Head,
+    /// OPTIONS.
+    Options,
+}
+
+/// Read the DCS below the cluster's own path. The result is `value` (JSON where it is JSON), `exists`, `children`, `owner`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DcsStep {
+    /// The key, such as `leader`, `sync` or `members/NAME`; a template.
+    pub get: String,
+}
+
+/// Read HAProxy's statistics. The result is `servers` (each `name`, `status`, `check_status`, `check_code`, `node`), `up` (names), `down`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HaproxyStep {
+    /// The haproxy node; `proxy` unless told.
+    #[serde(default = "proxy")]
+    pub on: String,
+}
+
+fn proxy() -> String {
+    "proxy".to_owned()
+}
+
+/// Look at the cluster. The result is `cluster`: `leader`, `sync_standbys`, `replicas`, `timeline`, `members`
+/// (each `node`, `member`, `role`, `state`, `timeline`, `sync_state`, `lag`), `disagreements` between the sources, and `proxy`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterStep {}
+
+/// Run a program on a node. The result is `code`, `stdout`, `stderr`, `node`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExecStep {
+    /// A role or a node.
+    pub on: String,
+    /// The program and its arguments, each a template; no shell reads them.
+    pub argv: Vec<String>,
+}
+
+/// Read a node's log. The result is `lines` (those that match), `count`, `node`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogsStep {
+    /// A role or a node.
+    pub on: String,
+    /// A regular expression that a line must match.
+    #[serde(default)]
+    pub matches: Option<String>,
+    /// Whether lines from before this check count too.
+    #[serde(default)]
+    pub from_start: bool,
+    /// At most so many lines, the last ones (50).
+    #[serde(default)]
+    pub last: Option<usize>,
+}
+
+/// What can be done to a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// SIGTERM to the node's service: a clean shutdown, as `docker stop` does it.
+    Stop,
+    /// SIGKILL to everything on the node.
+    Kill,
+    /// Start a node that is stopped or was killed.
+    Start,
+    /// Stop, then start.
+    Restart,
+}
+
+/// Do something to a node. The result is `node`, `role` (that it had when it was hit), `member`, `timeline`, `at`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultStep {
+    /// What.
+    #[serde(rename = "do")]
+    pub kind: FaultKind,
+    /// To whom: a role, resolved at injection, or a node.
+    pub on: String,
+}
+
+/// Wait until expressions over `cluster` and `proxy` (as in a cluster step) hold; both are looked at anew each time.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WaitStep {
+    /// Each with the words that say what is not yet true while it does not hold.
+    pub until: IndexMap<String, String>,
+}
+
+/// A workload step: start one, or stop one and judge what it recorded.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkloadStep {
+    /// Start writers. They go on until they are stopped, through whatever happens.
+    Start(WorkloadStart),
+    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`, `rejected`,
+    /// `indeterminate`, `gap_ms`, `gap_from`, `gap_to`), `lost`, `unexpected`, `duplicated` (lists of ids), `recovered`,
+    /// `overlap` (two nodes acknowledging at once), `acked_during_fault`, `acked`.
+    Stop(String),
+}
+
+/// A workload to start.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadStart {
+    /// Its name, by which it is stopped.
+    pub name: String,
+    /// The table that it writes; made when it is not there.
+    #[serde(default = "table")]
+    pub table: String,
+    /// The pause between two writes of one writer (20ms).
+    #[serde(default)]
+    pub every: Option<Span>,
+    /// How long one write may take before its outcome counts as indeterminate (2s).
+    #[serde(default)]
+    pub give_up: Option<Span>,
+    /// The ways by which it writes: `proxy`, and `direct` (to whichever node takes writes).
+    pub paths: Vec<String>,
+}
+
+fn table() -> String {
+    "labrun_workload".to_owned()
+}

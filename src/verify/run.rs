@@ -1,0 +1,169 @@
+//! A run: one verification, whole. It is what `run.json` holds, and all that a report is made from.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Fact, Verdict};
+use crate::lab::model::{LabFile, Text};
+use crate::topology::{ConfigFile, Service, Timing};
+
+/// The format of run.json.
+pub const RUN_FORMAT: &str = "labrun-run/v1";
+
+/// One verification.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Run {
+    /// `labrun-run/v1`.
+    pub format: String,
+    /// The run's name: its start in UTC, `20261123T061240Z`.
+    pub id: String,
+    /// labrun's version.
+    pub labrun_version: String,
+    /// The deployment's name.
+    pub deployment: String,
+    /// The backend (`local`).
+    pub backend: String,
+    /// When it started (RFC 3339).
+    pub started: String,
+    /// How long it took, in ms.
+    pub took_ms: u64,
+    /// From the start of `deploy` to the ready predicate, in ms, where this labrun knows it.
+    pub ready_after_ms: Option<u64>,
+    /// The lab as it was read.
+    pub lab: LabFile,
+    /// SHA-256 of the lab file, in hex.
+    pub lab_sha256: String,
+    /// The nodes as deployed.
+    pub nodes: Vec<NodeFacts>,
+    /// Versions of the programs by name (`postgres`, `zookeeper`, `haproxy`, `labrun-agent`), as observed.
+    pub versions: BTreeMap<String, String>,
+    /// The constants that deadlines are derived from.
+    pub timing: Timing,
+    /// The files of the rendered compose project (passwords are those of the lab file, a teaching value).
+    pub project: Vec<ConfigFile>,
+    /// The verdict of the whole.
+    pub verdict: Verdict,
+    /// Points reached and points that could be reached (`infra_error` counts in neither).
+    pub points: (u32, u32),
+    /// The parts, in order.
+    pub parts: Vec<PartResult>,
+    /// Everything that was observed.
+    pub facts: Vec<Fact>,
+    /// Who held which role when.
+    pub timeline: Vec<RoleChange>,
+    /// The outages that workloads measured.
+    pub outages: Vec<Outage>,
+}
+
+/// A node, for the report.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Its name.
+    pub name: String,
+    /// What runs on it.
+    pub service: Service,
+    /// Its address.
+    pub address: String,
+    /// Published ports: (host port, node port).
+    pub published: Vec<(u16, u16)>,
+}
+
+/// What a part came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PartResult {
+    /// The part's id.
+    pub id: String,
+    /// Its heading.
+    pub title: Text,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// For anything but a pass: why, naming the cause.
+    pub reason: Option<Text>,
+    /// Its checks.
+    pub checks: Vec<CheckResult>,
+}
+
+/// What a check came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckResult {
+    /// Its name among the lab's checks.
+    pub id: String,
+    /// The library's name for it.
+    pub uses: String,
+    /// What the report calls it.
+    pub title: Text,
+    /// What a pass proves.
+    pub proves: Text,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// For anything but a pass: why.
+    pub reason: Option<Text>,
+    /// Points reached, and what a pass is worth.
+    pub points: (u32, u32),
+    /// Its parameters, resolved.
+    pub params: IndexMap<String, Value>,
+    /// What its steps captured, by name.
+    pub captures: IndexMap<String, Value>,
+    /// Its steps, as far as they were run.
+    pub steps: Vec<StepResult>,
+    /// When it began and ended, in ms since the run's start.
+    pub span_ms: (u64, u64),
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepResult {
+    /// Its name within the check.
+    pub id: String,
+    /// What it does.
+    pub title: Text,
+    /// The kind of action (`sql`).
+    pub action: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// For anything but a pass: why; with what was expected and what was observed.
+    pub reason: Option<Text>,
+    /// The deadline that it had, in ms, and how that was derived.
+    pub deadline: Option<(u64, String)>,
+    /// The facts that it recorded.
+    pub facts: Vec<String>,
+    /// When it began and ended, in ms since the run's start.
+    pub span_ms: (u64, u64),
+}
+
+/// A change of a node's role, as the DCS and the nodes showed it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleChange {
+    /// When, in ms since the run's start.
+    pub at_ms: u64,
+    /// The node.
+    pub node: String,
+    /// Its new role: `leader`, `sync_standby`, `replica`, `down`.
+    pub role: String,
+    /// The timeline that it is on, where known.
+    pub timeline: Option<u64>,
+}
+
+/// What one path of a workload saw of one fault.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Outage {
+    /// The workload.
+    pub workload: String,
+    /// The path: `proxy` or `direct`.
+    pub path: String,
+    /// The fact that holds the judged history.
+    pub fact: String,
+    /// The longest gap between two acknowledged writes, in ms.
+    pub gap_ms: u64,
+    /// The acknowledged writes on both sides of it, in ms since the run's start.
+    pub gap: (u64, u64),
+    /// When the fault was injected, in ms since the run's start, where one was.
+    pub fault_at_ms: Option<u64>,
+    /// Marks within it, in order: a name (`lock_taken`, `promoted`, `proxy_up`, `first_ack`) and ms since the run's start.
+    pub marks: Vec<(String, u64)>,
+    /// Writes that were acknowledged, refused, and those whose outcome is unknown.
+    pub counts: (u64, u64, u64),
+}
