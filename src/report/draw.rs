@@ -71,9 +71,7 @@ impl Artist {
         let artist = self.clone();
         env.add_function("lanes", move |state: &State| Value::from_safe_string(artist.lanes(&scope(state))));
         let artist = self.clone();
-        env.add_function("outage_picture", move |state: &State| {
-            Value::from_safe_string(artist.outage(&scope(state)))
-        });
+        env.add_function("outage_picture", move |state: &State| Value::from_safe_string(artist.outage(&scope(state))));
         let artist = self.clone();
         env.add_function("topology_picture", move || Value::from_safe_string(artist.topology()));
     }
@@ -246,12 +244,20 @@ impl Artist {
             return String::new();
         }
         let fault_at = outages.iter().find_map(|outage| outage.fault_at_ms);
-        let fault = fault_at.and_then(|at| self.run().facts.iter().filter_map(|fact| self.mark(fact)).find(|mark| mark.at.abs_diff(at) < 2_000));
+        let fault = fault_at.and_then(|at| {
+            self.run().facts.iter().filter_map(|fact| self.mark(fact)).find(|mark| mark.at.abs_diff(at) < 2_000)
+        });
         let kind = self.fault_kind(scope);
         let paths: Vec<picture::outage::Path> = outages.iter().map(|outage| self.path(outage, kind)).collect();
         let zero = fault_at.unwrap_or(outages[0].gap.0);
         let words = fault.map_or_else(String::new, |mark| mark.text);
-        let svg = picture::outage::draw(&self.words().picture.outage, fault_at.map(|at| (at, words.as_str())), &paths, zero, self.lang);
+        let svg = picture::outage::draw(
+            &self.words().picture.outage,
+            fault_at.map(|at| (at, words.as_str())),
+            &paths,
+            zero,
+            self.lang,
+        );
         self.show(&format!("{}-{}-outage", scope.part, scope.check), &self.words().picture.outage, svg)
     }
 
@@ -293,13 +299,17 @@ impl Artist {
             run.nodes.iter().filter(|node| wanted(&node.service)).map(|node| self.node_box(node)).collect()
         };
         let words = &self.words().picture;
-        let entry = run.nodes.iter().find_map(|node| match node.service {
-            Service::Haproxy { sql_port, .. } => {
-                let published = node.published.iter().find(|(_, inner)| *inner == sql_port);
-                Some(published.map_or_else(|| format!("{}:{sql_port}", node.address), |(host, _)| format!("127.0.0.1:{host}")))
-            }
-            _ => None,
-        });
+        let entry =
+            run.nodes.iter().find_map(|node| match node.service {
+                Service::Haproxy { sql_port, .. } => {
+                    let published = node.published.iter().find(|(_, inner)| *inner == sql_port);
+                    Some(published.map_or_else(
+                        || format!("{}:{sql_port}", node.address),
+                        |(host, _)| format!("127.0.0.1:{host}"),
+                    ))
+                }
+                _ => None,
+            });
         let view = View {
             title: words.topology.clone(),
             client: (words.client.clone(), entry.unwrap_or_default()),
@@ -318,9 +328,11 @@ impl Artist {
 
     /// A node with the first role that it was seen in.
     fn node_box(&self, node: &NodeFacts) -> NodeBox {
-        let role = self.run().timeline.iter().find(|change| change.node == node.name).map(|change| change.role.as_str());
+        let role =
+            self.run().timeline.iter().find(|change| change.node == node.name).map(|change| change.role.as_str());
         let ports: Vec<String> = node.published.iter().map(|(host, inner)| format!("{host}→{inner}")).collect();
-        let version = |program: &str| self.run().versions.get(program).map(|version| format!(" {version}")).unwrap_or_default();
+        let version =
+            |program: &str| self.run().versions.get(program).map(|version| format!(" {version}")).unwrap_or_default();
         let about = match &node.service {
             Service::Zookeeper { .. } => format!("ZooKeeper{}", version("zookeeper")),
             Service::Haproxy { .. } => format!("HAProxy{}", version("haproxy")),

@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use minijinja::value::{Kwargs, Rest, Serde, Value, ValueOrKwargs, from_args};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Rest, Serde, Value, ValueOrKwargs, from_args};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State};
 
 use super::evidence::{Evidence, Reference, Scope, Seen, file_anchor};
@@ -36,7 +36,8 @@ pub fn environment(templates: &Templates, lang: Lang) -> Result<Environment<'sta
     env.set_syntax(layout()?);
     add_filters(&mut env, lang);
     for (name, source) in templates.all() {
-        env.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| ReportError::template(name, &error))?;
+        env.add_template_owned(name.to_owned(), source.to_owned())
+            .map_err(|error| ReportError::template(name, &error))?;
     }
     Ok(env)
 }
@@ -127,7 +128,8 @@ fn claim(
     let any = kwargs.get::<Option<String>>("verdict")?.as_deref() == Some("any");
     let mut named = Vec::new();
     for name in names {
-        let name = name.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "evidence is named by a text"))?;
+        let name =
+            name.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "evidence is named by a text"))?;
         named.push((alias(name), name.to_owned()));
     }
     for key in kwargs.args().filter(|key| !matches!(*key, "caller" | "otherwise" | "verdict")) {
@@ -137,7 +139,11 @@ fn claim(
     let withhold = |missing: String| {
         let evidence = named.iter().map(|(_, name)| name.clone()).collect();
         let template = template.clone();
-        withheld.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Withheld { template, evidence, missing });
+        withheld.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Withheld {
+            template,
+            evidence,
+            missing,
+        });
         Ok(Value::from_safe_string(otherwise.as_ref().map(|text| format!("{}\n", text.trim())).unwrap_or_default()))
     };
     let mut seen = Vec::new();
@@ -147,7 +153,8 @@ fn claim(
             None => return withhold(name.clone()),
         }
     }
-    let told: Value = seen.iter().map(|(alias, Seen { value, .. })| (alias.as_str(), Value::from(Serde(value)))).collect();
+    let told: Value =
+        seen.iter().map(|(alias, Seen { value, .. })| (alias.as_str(), Value::from(Serde(value)))).collect();
     match caller.call(state, &[told]) {
         Ok(text) => Ok(sentence(text.as_str().unwrap_or_default(), &seen)),
         Err(error) if matches!(error.kind(), ErrorKind::UndefinedError | ErrorKind::InvalidOperation) => {

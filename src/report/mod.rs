@@ -40,7 +40,10 @@ pub use write::{Written, write};
 pub enum ReportError {
     /// A template is wrong.
     #[error("the template {name}, line {line}: {message}")]
-    #[diagnostic(code(LR0501), help("a lab's own templates lie in `templates/` beside its lab.yaml; without them labrun's are used"))]
+    #[diagnostic(
+        code(LR0501),
+        help("a lab's own templates lie in `templates/` beside its lab.yaml; without them labrun's are used")
+    )]
     Template {
         /// Its path below `templates/`.
         name: String,

@@ -123,7 +123,8 @@ mod tests {
             rise: 2,
             other: BTreeMap::new(),
         };
-        let names = |fault, path| bounds(fault, path, &timing).iter().map(|bound| (bound.name, bound.ms)).collect::<Vec<_>>();
+        let names =
+            |fault, path| bounds(fault, path, &timing).iter().map(|bound| (bound.name, bound.ms)).collect::<Vec<_>>();
         assert_eq!(names("stop", "proxy"), [("proxy", 6_000)]);
         assert_eq!(names("stop", "direct"), []);
         assert_eq!(names("kill", "proxy"), [("ttl", 30_000), ("proxy", 6_000)]);

@@ -102,8 +102,11 @@ impl Templates {
     pub fn words(&self, lang: Lang) -> Result<Words, ReportError> {
         let name = format!("report/words.{}.yaml", lang.code());
         let source = self.get(&name).unwrap_or_default();
-        serde_saphyr::from_str(source)
-            .map_err(|error| ReportError::Template { name, line: 0, message: error.to_string() })
+        serde_saphyr::from_str(source).map_err(|error| ReportError::Template {
+            name,
+            line: 0,
+            message: error.to_string(),
+        })
     }
 }
 
@@ -118,7 +121,8 @@ fn list(folder: &Path, room: &str, found: &mut Vec<(String, PathBuf)>) -> Result
         let entry = entry.map_err(|source| ReportError::io("list", folder, source))?;
         let kind = entry.file_type().map_err(|source| ReportError::io("look at", &entry.path(), source))?;
         let name = entry.file_name();
-        let Some(name) = name.to_str().filter(|name| [".j2", ".yaml", ".css"].iter().any(|end| name.ends_with(end))) else {
+        let Some(name) = name.to_str().filter(|name| [".j2", ".yaml", ".css"].iter().any(|end| name.ends_with(end)))
+        else {
             continue;
         };
         if !kind.is_file() {

@@ -36,7 +36,8 @@ fn yaml(line: &str) -> String {
     let item = body.strip_prefix("- ").map_or(body, str::trim_start);
     let indent = &line[..line.len() - item.len()];
     let key = item.split_once(':').filter(|(key, rest)| {
-        (rest.is_empty() || rest.starts_with(' ')) && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        (rest.is_empty() || rest.starts_with(' '))
+            && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
     });
     match key {
         Some((key, rest)) => format!("{}{}:{}", escape(indent), span("k", key), value(rest)),
@@ -90,7 +91,8 @@ mod tests {
         let text = "a:\n\t- b <x>\n\n$ ls";
         for language in ["yaml", "dockerfile", "console", ""] {
             let html = block(language, text);
-            let plain: String = html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, rest)| rest)).collect();
+            let plain: String =
+                html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, rest)| rest)).collect();
             assert_eq!(plain.replace("&lt;", "<").replace("&gt;", ">").trim_end(), text, "{language}");
         }
     }

@@ -86,7 +86,8 @@ fn lines_of(entry: &Entry, columns: usize, most: usize, more: &impl Fn(usize) ->
 /// PostgreSQL's own severities colour a line; so do a log's.
 fn class_of(line: &str) -> &'static str {
     let head = line.trim_start();
-    let severe = ["ERROR", "FATAL", "PANIC"].iter().any(|word| head.starts_with(word) || line.contains(&format!(" {word}")));
+    let severe =
+        ["ERROR", "FATAL", "PANIC"].iter().any(|word| head.starts_with(word) || line.contains(&format!(" {word}")));
     if severe { "lr-mono lr-bad" } else { "lr-mono lr-out" }
 }
 
