@@ -23,14 +23,21 @@ pub fn of(fact: &Fact, run: &Run, project: &Project) -> Command {
         },
         Source::Http { method, url } => Command {
             labrun: Some(curl(method, url)),
-            by_hand: fact.node.as_deref().and_then(|node| published_url(run, project, node, url)).map(|url| curl(method, &url)),
+            by_hand: fact
+                .node
+                .as_deref()
+                .and_then(|node| published_url(run, project, node, url))
+                .map(|url| curl(method, &url)),
         },
         Source::Haproxy { url } => {
             let node = fact.node.as_deref().or_else(|| proxy(run));
             let by_hand = node.and_then(|node| published_url(run, project, node, url));
-            Command { labrun: Some(curl("GET", url)), by_hand: by_hand.map(|url| curl("GET", &url)) }
+            let fetch = |url: &str| format!("curl -s {}", quoted(url));
+            Command { labrun: Some(fetch(url)), by_hand: by_hand.map(|url| fetch(&url)) }
         }
-        Source::Dcs { path } => Command { labrun: zookeeper(run, path), by_hand: zookeeper_by_hand(run, project, path) },
+        Source::Dcs { path } => {
+            Command { labrun: zookeeper(run, path), by_hand: zookeeper_by_hand(run, project, path) }
+        }
         Source::Cluster => Command { labrun: Some("labrun status".to_owned()), by_hand: patronictl(run, project) },
         Source::Exec { argv } => {
             let words = argv.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
@@ -46,7 +53,8 @@ pub fn of(fact: &Fact, run: &Run, project: &Project) -> Command {
         Source::Fault { fault, command } => Command {
             labrun: Some(command.clone()),
             by_hand: container.and_then(|name| {
-                matches!(fault.as_str(), "stop" | "kill" | "start" | "restart").then(|| format!("docker {fault} {name}"))
+                matches!(fault.as_str(), "stop" | "kill" | "start" | "restart")
+                    .then(|| format!("docker {fault} {name}"))
             }),
         },
         Source::Workload { .. } => Command { labrun: None, by_hand: None },
@@ -104,7 +112,7 @@ fn published_url(run: &Run, project: &Project, node: &str, url: &str) -> Option<
 
 fn curl(method: &str, url: &str) -> String {
     let flags = match method {
-        "GET" => "-s".to_owned(),
+        "GET" => "-si".to_owned(),
         "HEAD" => "-sI".to_owned(),
         other => format!("-si -X {other}"),
     };
@@ -140,13 +148,16 @@ fn patronictl(run: &Run, project: &Project) -> Option<String> {
     let node = run.nodes.iter().find(|node| matches!(node.service, Service::Postgres { .. }))?;
     let service = project.service(&node.name)?;
     let [program, config] = service.command.as_slice() else { return None };
-    (program == "patroni").then(|| format!("docker exec {} patronictl -c {config} list", service.container_name.as_ref().unwrap_or(&service.name)))
+    (program == "patroni").then(|| {
+        format!("docker exec {} patronictl -c {config} list", service.container_name.as_ref().unwrap_or(&service.name))
+    })
 }
 
 /// A statement without the indentation of the file that it was written in.
 fn one_block(statement: &str) -> String {
     let lines: Vec<&str> = statement.trim().lines().map(str::trim_end).collect();
-    let indent = lines.iter().skip(1).filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
+    let indent =
+        lines.iter().skip(1).filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
     let indent = indent.min().unwrap_or(0);
     let rest = lines.iter().skip(1).map(|line| line.get(indent..).unwrap_or(line.trim_start()));
     lines.first().copied().into_iter().chain(rest).collect::<Vec<_>>().join("\n")
@@ -154,7 +165,8 @@ fn one_block(statement: &str) -> String {
 
 /// A word for a POSIX shell.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '=' | '@' | '%' | '+' | ',');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':' | '=' | '@' | '%' | '+' | ',');
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else if !word.contains(['"', '$', '`', '\\', '!']) {

@@ -90,11 +90,31 @@ pub fn plural(n: u64, forms: &[String], lang: Lang) -> &str {
 /// `23 ноября 2026 г., 06:12:40 UTC` or `23 November 2026, 06:12:40 UTC`; the text itself when it is no RFC 3339 date.
 pub fn date(rfc3339: &str, lang: Lang) -> String {
     const RU: [&str; 12] = [
-        "января", "февраля", "марта", "апреля", "мая", "июня", "июля", "августа", "сентября", "октября", "ноября",
+        "января",
+        "февраля",
+        "марта",
+        "апреля",
+        "мая",
+        "июня",
+        "июля",
+        "августа",
+        "сентября",
+        "октября",
+        "ноября",
         "декабря",
     ];
     const EN: [&str; 12] = [
-        "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
         "December",
     ];
     let Ok(at) = rfc3339.parse::<Timestamp>() else { return rfc3339.to_owned() };

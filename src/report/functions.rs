@@ -1,10 +1,11 @@
 //! What templates can call: `claim` binds a sentence to its evidence, `has` asks for evidence, and filters write
 //! values in the report's language.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use minijinja::value::{Kwargs, Rest, Serde, Value, ValueOrKwargs, from_args};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Rest, Serde, Value, ValueOrKwargs, from_args};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State};
 
 use super::evidence::{Evidence, Reference, Scope, Seen, file_anchor};
@@ -36,7 +37,8 @@ pub fn environment(templates: &Templates, lang: Lang) -> Result<Environment<'sta
     env.set_syntax(layout()?);
     add_filters(&mut env, lang);
     for (name, source) in templates.all() {
-        env.add_template_owned(name.to_owned(), source.to_owned()).map_err(|error| ReportError::template(name, &error))?;
+        env.add_template_owned(name.to_owned(), source.to_owned())
+            .map_err(|error| ReportError::template(name, &error))?;
     }
     Ok(env)
 }
@@ -87,6 +89,8 @@ pub fn add_claims(env: &mut Environment<'static>, evidence: &Arc<Evidence>, with
         let (names, kwargs) = from_args::<(&[Value], Kwargs)>(&args)?;
         claim(state, names, &kwargs, &seen, &list)
     });
+    let roles = evidence.words().clone();
+    env.add_filter("role", move |role: String| roles.role(&role).to_owned());
     let seen = Arc::clone(evidence);
     env.add_function("has", move |state: &State, names: Rest<String>| {
         let scope = scope(state);
@@ -127,7 +131,8 @@ fn claim(
     let any = kwargs.get::<Option<String>>("verdict")?.as_deref() == Some("any");
     let mut named = Vec::new();
     for name in names {
-        let name = name.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "evidence is named by a text"))?;
+        let name =
+            name.as_str().ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "evidence is named by a text"))?;
         named.push((alias(name), name.to_owned()));
     }
     for key in kwargs.args().filter(|key| !matches!(*key, "caller" | "otherwise" | "verdict")) {
@@ -137,7 +142,11 @@ fn claim(
     let withhold = |missing: String| {
         let evidence = named.iter().map(|(_, name)| name.clone()).collect();
         let template = template.clone();
-        withheld.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Withheld { template, evidence, missing });
+        withheld.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(Withheld {
+            template,
+            evidence,
+            missing,
+        });
         Ok(Value::from_safe_string(otherwise.as_ref().map(|text| format!("{}\n", text.trim())).unwrap_or_default()))
     };
     let mut seen = Vec::new();
@@ -147,7 +156,9 @@ fn claim(
             None => return withhold(name.clone()),
         }
     }
-    let told: Value = seen.iter().map(|(alias, Seen { value, .. })| (alias.as_str(), Value::from(Serde(value)))).collect();
+    let told: BTreeMap<String, Value> =
+        seen.iter().map(|(alias, Seen { value, .. })| (alias.clone(), Value::from(Serde(value)))).collect();
+    let told = Value::from(told);
     match caller.call(state, &[told]) {
         Ok(text) => Ok(sentence(text.as_str().unwrap_or_default(), &seen)),
         Err(error) if matches!(error.kind(), ErrorKind::UndefinedError | ErrorKind::InvalidOperation) => {

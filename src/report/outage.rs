@@ -91,6 +91,7 @@ mod tests {
             fact: "F1".to_owned(),
             gap_ms: gap.1.saturating_sub(gap.0),
             gap,
+            closed: true,
             fault_at_ms: fault,
             marks: marks.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect(),
             counts: (0, 0, 0),
@@ -122,7 +123,8 @@ mod tests {
             rise: 2,
             other: BTreeMap::new(),
         };
-        let names = |fault, path| bounds(fault, path, &timing).iter().map(|bound| (bound.name, bound.ms)).collect::<Vec<_>>();
+        let names =
+            |fault, path| bounds(fault, path, &timing).iter().map(|bound| (bound.name, bound.ms)).collect::<Vec<_>>();
         assert_eq!(names("stop", "proxy"), [("proxy", 6_000)]);
         assert_eq!(names("stop", "direct"), []);
         assert_eq!(names("kill", "proxy"), [("ttl", 30_000), ("proxy", 6_000)]);

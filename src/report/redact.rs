@@ -31,7 +31,9 @@ fn value_length(rest: &str) -> usize {
     let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
     match quote {
         Some(quote) => rest[1..].find(quote).map_or(rest.trim_end().len(), |end| end + 2),
-        None => rest.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '&' | ',' | ';' | ')')).unwrap_or(rest.len()),
+        None => rest
+            .find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '&' | ',' | ';' | ')'))
+            .unwrap_or(rest.len()),
     }
 }
 
@@ -41,7 +43,8 @@ fn urls(line: &str) -> String {
     while let Some(found) = rest.find("://") {
         let (head, tail) = rest.split_at(found + 3);
         out.push_str(head);
-        let authority = tail.find(|c: char| c.is_whitespace() || matches!(c, '/' | '\'' | '"' | '?')).unwrap_or(tail.len());
+        let authority =
+            tail.find(|c: char| c.is_whitespace() || matches!(c, '/' | '\'' | '"' | '?')).unwrap_or(tail.len());
         let (authority, after) = tail.split_at(authority);
         match authority.rsplit_once('@').and_then(|(user, host)| user.split_once(':').map(|(user, _)| (user, host))) {
             Some((user, host)) => out.push_str(&format!("{user}:{MASK}@{host}")),
@@ -62,7 +65,10 @@ mod tests {
     #[test]
     fn passwords_are_masked() {
         assert_eq!(redact("host=a password=secret port=1"), "host=a password=******** port=1");
-        assert_eq!(redact("primary_conninfo = 'user=r password=''x'' host=h'"), "primary_conninfo = 'user=r password=********x'' host=h'");
+        assert_eq!(
+            redact("primary_conninfo = 'user=r password=''x'' host=h'"),
+            "primary_conninfo = 'user=r password=********x'' host=h'"
+        );
         assert_eq!(redact("PGPASSWORD=s3 psql"), "PGPASSWORD=******** psql");
         assert_eq!(redact("postgres://u:p@h:5432/db"), "postgres://u:********@h:5432/db");
         assert_eq!(redact("http://127.0.0.1:8008/sync"), "http://127.0.0.1:8008/sync");

@@ -126,8 +126,10 @@ fn safe_checks(parts: &serde_json::Value) -> Vec<Value> {
         .iter()
         .map(|part| {
             let checks = part["checks"].as_array().map_or(&[][..], Vec::as_slice);
-            let checks: Vec<Value> =
-                checks.iter().map(|text| Value::from_safe_string(text.as_str().unwrap_or_default().to_owned())).collect();
+            let checks: Vec<Value> = checks
+                .iter()
+                .map(|text| Value::from_safe_string(text.as_str().unwrap_or_default().to_owned()))
+                .collect();
             context! { checks => checks, ..Value::from(Serde(part)) }
         })
         .collect()

@@ -126,8 +126,7 @@ mod tests {
     fn every_verdict_and_role_has_a_word() {
         for lang in [Lang::Ru, Lang::En] {
             let words = Templates::builtin().words(lang).expect("the words are well-formed");
-            for verdict in
-                [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Skipped, Verdict::InfraError]
+            for verdict in [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Skipped, Verdict::InfraError]
             {
                 assert!(words.verdicts.contains_key(verdict.word()), "{verdict:?}");
             }

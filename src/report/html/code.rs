@@ -8,7 +8,8 @@ use crate::report::picture::svg::escape;
 pub fn block(language: &str, text: &str) -> String {
     let paint: fn(&str) -> String = match language {
         "yaml" | "yml" => yaml,
-        "dockerfile" | "haproxy" => words,
+        "dockerfile" => |line| first_word(line, |word, _| word.bytes().all(|byte| byte.is_ascii_uppercase())),
+        "haproxy" => |line| first_word(line, |_, indent| indent.len() <= 4),
         "console" => console,
         _ => escape,
     };
@@ -36,7 +37,8 @@ fn yaml(line: &str) -> String {
     let item = body.strip_prefix("- ").map_or(body, str::trim_start);
     let indent = &line[..line.len() - item.len()];
     let key = item.split_once(':').filter(|(key, rest)| {
-        (rest.is_empty() || rest.starts_with(' ')) && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
+        (rest.is_empty() || rest.starts_with(' '))
+            && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
     });
     match key {
         Some((key, rest)) => format!("{}{}:{}", escape(indent), span("k", key), value(rest)),
@@ -50,8 +52,8 @@ fn value(text: &str) -> String {
     if quoted { span("s", text) } else { escape(text) }
 }
 
-/// The first word of a line, as in a Dockerfile or haproxy.cfg.
-fn words(line: &str) -> String {
+/// The first word of a line, where `known` takes it for a keyword: a Dockerfile's instruction, a directive of haproxy.cfg.
+fn first_word(line: &str, known: impl Fn(&str, &str) -> bool) -> String {
     let body = line.trim_start();
     let indent = &line[..line.len() - body.len()];
     if body.starts_with('#') {
@@ -59,8 +61,7 @@ fn words(line: &str) -> String {
     }
     let length = body.find(char::is_whitespace).unwrap_or(body.len());
     let (word, rest) = body.split_at(length);
-    let known = word.chars().all(|c| c.is_ascii_uppercase()) || indent.is_empty() || indent.len() == 4;
-    if word.is_empty() || !known {
+    if word.is_empty() || !known(word, indent) {
         return escape(line);
     }
     format!("{}{}{}", escape(indent), span("k", word), escape(rest))
@@ -69,6 +70,7 @@ fn words(line: &str) -> String {
 fn console(line: &str) -> String {
     match line.strip_prefix("$ ") {
         Some(command) => format!("{} {}", span("p", "$"), span("t", command)),
+        None if line.starts_with("# ") => span("c", line),
         None => escape(line),
     }
 }
@@ -90,7 +92,8 @@ mod tests {
         let text = "a:\n\t- b <x>\n\n$ ls";
         for language in ["yaml", "dockerfile", "console", ""] {
             let html = block(language, text);
-            let plain: String = html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, rest)| rest)).collect();
+            let plain: String =
+                html.split('<').map(|piece| piece.split_once('>').map_or(piece, |(_, rest)| rest)).collect();
             assert_eq!(plain.replace("&lt;", "<").replace("&gt;", ">").trim_end(), text, "{language}");
         }
     }

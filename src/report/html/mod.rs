@@ -142,9 +142,12 @@ fn verdict_class(text: &str) -> Option<&'static str> {
 
 /// Links within the page, and those to the web that a lab's own text may hold; no other scheme is a link.
 fn link(target: &str) -> String {
-    let fact = target.strip_prefix("#f").is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
+    let fact = target
+        .strip_prefix("#f")
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
     let class = if fact || matches!(target, "#roles" | "#record" | "#settings") { " class=\"ref\"" } else { "" };
-    let safe = target.starts_with('#') || ["http://", "https://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
+    let safe =
+        target.starts_with('#') || ["http://", "https://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
     if safe { format!("<a{class} href=\"{}\">", escape(target)) } else { "<a>".to_owned() }
 }
 
@@ -171,7 +174,10 @@ mod tests {
 
     #[test]
     fn a_labs_text_brings_no_markup_of_its_own() {
-        let html = body("<script>alert(1)</script>\n\nx <img src=x onerror=y> [a](javascript:alert(1)) <a id=\"ok\"></a>", &[]);
+        let html = body(
+            "<script>alert(1)</script>\n\nx <img src=x onerror=y> [a](javascript:alert(1)) <a id=\"ok\"></a>",
+            &[],
+        );
         assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("javascript:"), "{html}");
         assert!(html.contains("<a id=\"ok\"></a>"));
     }

@@ -31,8 +31,7 @@ impl Axis {
 
     /// Moments for ticks: whole multiples of a round step counted from `zero`, at most about ten of them.
     pub fn ticks(&self, zero: u64) -> Vec<i64> {
-        const STEPS: [u64; 12] =
-            [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000];
+        const STEPS: [u64; 12] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000];
         let span = self.to - self.from;
         let step = STEPS.iter().copied().find(|step| span / step <= 10).unwrap_or(span.div_ceil(10));
         let (from, to, zero, step) = (signed(self.from), signed(self.to), signed(zero), signed(step));
@@ -67,7 +66,10 @@ mod tests {
     #[test]
     fn ticks_are_round_and_few() {
         assert_eq!(Axis::new(0, 10_000, 0.0, 1.0).ticks(0), (0..=10).map(|s| s * 1_000).collect::<Vec<_>>());
-        assert_eq!(Axis::new(1_500, 5_500, 0.0, 1.0).ticks(2_500), [-1_000, -500, 0, 500, 1_000, 1_500, 2_000, 2_500, 3_000]);
+        assert_eq!(
+            Axis::new(1_500, 5_500, 0.0, 1.0).ticks(2_500),
+            [-1_000, -500, 0, 500, 1_000, 1_500, 2_000, 2_500, 3_000]
+        );
         assert!(Axis::new(0, 86_400_000, 0.0, 1.0).ticks(0).len() <= 12);
     }
 

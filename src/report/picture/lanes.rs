@@ -125,12 +125,23 @@ mod tests {
 
     #[test]
     fn a_lane_shows_what_lies_in_the_span() {
-        let segment = |from, to, role: &str| Segment { from, to, role: role.to_owned(), word: role.to_owned(), timeline: Some(1) };
+        let segment = |from, to, role: &str| Segment {
+            from,
+            to,
+            role: role.to_owned(),
+            word: role.to_owned(),
+            timeline: Some(1),
+        };
         let lane = Lane {
             node: "pg".to_owned(),
-            segments: vec![segment(0, 1_000, "replica"), segment(1_000, 4_000, "leader"), segment(4_000, 9_000, "down")],
+            segments: vec![
+                segment(0, 1_000, "replica"),
+                segment(1_000, 4_000, "leader"),
+                segment(4_000, 9_000, "down"),
+            ],
         };
-        let svg = draw("t", &[lane], &[mark(2_000, "stop"), mark(8_000, "later")], (1_500, 3_500), 2_000, Lang::En).inline();
+        let svg =
+            draw("t", &[lane], &[mark(2_000, "stop"), mark(8_000, "later")], (1_500, 3_500), 2_000, Lang::En).inline();
         assert!(svg.contains("lr-fill-leader") && !svg.contains("lr-fill-replica") && !svg.contains("lr-fill-down"));
         assert!(svg.contains(">stop<") && !svg.contains(">later<"));
     }

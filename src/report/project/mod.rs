@@ -71,7 +71,8 @@ const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose
 impl Project {
     /// Reads a project. What cannot be read is left out: an answer that would stand on it is then not given.
     pub fn read(files: &[ConfigFile]) -> Project {
-        let Some(compose_file) = COMPOSE_NAMES.iter().find_map(|name| files.iter().find(|file| file.path == *name)) else {
+        let Some(compose_file) = COMPOSE_NAMES.iter().find_map(|name| files.iter().find(|file| file.path == *name))
+        else {
             return Project::default();
         };
         let services = compose::services(&compose_file.path, &compose_file.content);
@@ -109,7 +110,8 @@ impl Project {
 fn reach(path: &str, services: &[Service], dockerfiles: &[Dockerfile]) -> ProjectFile {
     let mut mounts = services.iter().filter_map(|service| service.mount_of(path).map(|volume| (service, volume)));
     if let Some((first, volume)) = mounts.next() {
-        let services = std::iter::once(first.name.clone()).chain(mounts.map(|(service, _)| service.name.clone())).collect();
+        let services =
+            std::iter::once(first.name.clone()).chain(mounts.map(|(service, _)| service.name.clone())).collect();
         return ProjectFile {
             path: path.to_owned(),
             reaches: Reach::Mounted,
