@@ -180,7 +180,7 @@ fn explained(source: &str, error: &Error, bare: bool) -> ExprError {
 
 /// The range, widened to whole characters; none where it is empty or no place in the text.
 fn whole_characters(text: &str, range: Range<usize>) -> Option<Range<usize>> {
-    let start = text.floor_char_boundary(range.start);
+    let start = (0..=range.start.min(text.len())).rev().find(|start| text.is_char_boundary(*start))?;
     let end = (range.end..=text.len()).find(|end| text.is_char_boundary(*end))?;
     (start < end).then_some(start..end)
 }
