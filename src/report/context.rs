@@ -146,7 +146,7 @@ impl Layout<'_> {
             "reason": step.reason.as_ref().map(|reason| self.text(reason)),
             "took_ms": step.span_ms.1.saturating_sub(step.span_ms.0),
             "deadline_ms": step.deadline.as_ref().map(|(ms, _)| ms),
-            "derivation": step.deadline.as_ref().map(|(_, derivation)| derivation),
+            "derivation": step.deadline.as_ref().map(|(_, derivation)| self.words().derivation(derivation)),
             "fact": found.last().map(|id| pair(&reference(id))),
         })
     }
