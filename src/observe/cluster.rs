@@ -53,6 +53,8 @@ pub struct MemberView {
     pub member: String,
     /// `leader`, `sync_standby`, `replica`, or `down` where its agent does not answer.
     pub role: String,
+    /// Whether its `GET /primary` answers 200: it acts as primary and holds the lease by its own word.
+    pub primary: bool,
     /// The state that its agent tells (`running`, `streaming`, `starting`, …).
     pub state: String,
     /// Its timeline.

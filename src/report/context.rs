@@ -58,6 +58,7 @@ impl Layout<'_> {
                 "verdict": self.verdict(run.verdict),
                 "points": points(run.points),
                 "versions": run.versions,
+                "notes": run.notes.iter().map(|note| self.text(note)).collect::<Vec<_>>(),
                 "passed": run.parts.iter().filter(|part| part.verdict == Verdict::Pass).count(),
                 "parts": run.lab.parts.len(),
             },
@@ -137,7 +138,7 @@ impl Layout<'_> {
     }
 
     fn step(&self, step: &StepResult) -> Value {
-        let found = step.facts.iter().filter(|id| self.evidence.fact(id).is_some());
+        let mut found = step.facts.iter().filter(|id| self.evidence.fact(id).is_some());
         json!({
             "id": step.id,
             "title": self.text(&step.title),
@@ -147,7 +148,7 @@ impl Layout<'_> {
             "took_ms": step.span_ms.1.saturating_sub(step.span_ms.0),
             "deadline_ms": step.deadline.as_ref().map(|(ms, _)| ms),
             "derivation": step.deadline.as_ref().map(|(_, derivation)| self.words().derivation(derivation)),
-            "fact": found.last().map(|id| pair(&reference(id))),
+            "fact": found.next_back().map(|id| pair(&reference(id))),
         })
     }
 

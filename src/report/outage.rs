@@ -91,6 +91,7 @@ mod tests {
             fact: "F1".to_owned(),
             gap_ms: gap.1.saturating_sub(gap.0),
             gap,
+            closed: true,
             fault_at_ms: fault,
             marks: marks.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect(),
             counts: (0, 0, 0),

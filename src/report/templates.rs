@@ -87,7 +87,7 @@ mod tests {
 
     fn lab_in(folder: &std::path::Path) -> Library {
         fs::write(folder.join("lab.yaml"), "lab: labrun/v1\n").expect("write");
-        library::find(&folder.display().to_string()).ok().expect("found").library
+        library::find(&folder.display().to_string()).expect("found").library
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub enum Event {
         /// Its title.
         title: Text,
     },
-    /// A step waits. Sent when the words change, and once a second at the most.
+    /// A step waits. Sent once a second at the most.
     Waiting {
         /// `part/check/step`.
         scope: String,

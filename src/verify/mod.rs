@@ -3,12 +3,32 @@
 //! [`event::Event`] is the spine: the runner tells everything as events; the terminal, the run store and the
 //! report are peers that consume them.
 
+pub mod budget;
+pub mod cancel;
+mod entry;
 pub mod event;
 pub mod fact;
+pub mod faults;
+pub mod history;
 pub mod run;
+mod runner;
+pub mod say;
+pub mod scope;
+pub mod spine;
+pub mod steps;
+pub mod store;
+pub mod terminal;
 pub mod verdict;
+pub mod watch;
+pub mod workload;
+pub mod world;
 
+pub use cancel::{Cancel, Canceller, cancellation};
+pub use entry::{Options, Verified, VerifyError, verify};
 pub use event::{Event, Stamped};
 pub use fact::{Fact, Source};
 pub use run::{CheckResult, NodeFacts, PartResult, Run, StepResult};
+pub use spine::{Consumer, Observation, Spine};
+pub use store::JsonLines;
+pub use terminal::Terminal;
 pub use verdict::Verdict;

@@ -56,6 +56,10 @@ pub struct Run {
     pub timeline: Vec<RoleChange>,
     /// The outages that workloads measured.
     pub outages: Vec<Outage>,
+    /// What a reader must know of the run as a whole: that only one part was run, that it was interrupted, that
+    /// nodes were started again which an earlier run had left stopped.
+    #[serde(default)]
+    pub notes: Vec<Text>,
 }
 
 /// A node, for the report.
@@ -141,7 +145,8 @@ pub struct RoleChange {
     pub at_ms: u64,
     /// The node.
     pub node: String,
-    /// Its new role: `leader`, `sync_standby`, `replica`, `down`.
+    /// Its new role: `leader`, `sync_standby`, `replica`, `down`; `primary` for one that takes writes without holding the
+    /// leader key.
     pub role: String,
     /// The timeline that it is on, where known.
     pub timeline: Option<u64>,
@@ -160,10 +165,18 @@ pub struct Outage {
     pub gap_ms: u64,
     /// The acknowledged writes on both sides of it, in ms since the run's start.
     pub gap: (u64, u64),
+    /// Whether there was an acknowledged write on both sides. An open gap is a lower bound: writes never came back.
+    #[serde(default = "closed")]
+    pub closed: bool,
     /// When the fault was injected, in ms since the run's start, where one was.
     pub fault_at_ms: Option<u64>,
-    /// Marks within it, in order: a name (`lock_taken`, `promoted`, `proxy_up`, `first_ack`) and ms since the run's start.
+    /// Marks within it, in order of time: a name (`fault`, `lock_free`, `lock_taken`, `promoted`, `proxy_up`, `first_ack`)
+    /// and ms since the run's start. What was not seen has no mark.
     pub marks: Vec<(String, u64)>,
     /// Writes that were acknowledged, refused, and those whose outcome is unknown.
     pub counts: (u64, u64, u64),
+}
+
+fn closed() -> bool {
+    true
 }

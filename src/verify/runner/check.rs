@@ -1,0 +1,211 @@
+//! One check: its steps in order, the first that does not pass decides; then what is always done.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use super::judge::expects_something;
+use super::{InRun, collect};
+use crate::lab::Check;
+use crate::lab::expr;
+use crate::lab::model::{Step, StepAction, Text};
+use crate::verify::scope::Scope;
+use crate::verify::steps;
+use crate::verify::{Cancel, CheckResult, Event, Spine, Verdict, say};
+
+/// A check that is being run.
+pub(super) struct CheckRun<'a> {
+    pub run: &'a InRun<'a>,
+    /// `part/check`.
+    pub name: String,
+    pub scope: Scope,
+    pub log_marks: BTreeMap<String, u64>,
+}
+
+/// The result of a check before it was run: skipped, for `reason`.
+pub(super) fn unrun(check: &Check, reason: Text) -> CheckResult {
+    CheckResult {
+        id: check.id.clone(),
+        uses: check.check.name.clone(),
+        title: check.check.title.clone(),
+        proves: check.check.proves.clone(),
+        verdict: Verdict::Skipped,
+        reason: Some(reason),
+        points: (0, check.points),
+        params: check.params.clone(),
+        captures: IndexMap::new(),
+        steps: Vec::new(),
+        span_ms: (0, 0),
+    }
+}
+
+/// Run one check. `before` are the results of the checks that were run before it.
+pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before: &[CheckResult]) -> CheckResult {
+    let mut result = unrun(check, say::not_reached());
+    result.span_ms.0 = run.spine.now_ms();
+    let title = check.check.title.clone();
+    run.spine.tell(Event::CheckStarted { part: part.to_owned(), check: check.id.clone(), title });
+    match prepare(run, part, check, before) {
+        Err((verdict, reason)) => (result.verdict, result.reason) = (verdict, Some(reason)),
+        Ok(mut this) => {
+            this.log_marks = log_marks(check, run).await;
+            result.params = this.scope.params.clone();
+            this.steps(check, &mut result).await;
+            result.captures = this.scope.captures;
+        }
+    }
+    result.points = match result.verdict {
+        Verdict::Pass => (check.points, check.points),
+        Verdict::InfraError => (0, 0),
+        _ => (0, check.points),
+    };
+    result.span_ms.1 = run.spine.now_ms();
+    let (verdict, reason) = (result.verdict, result.reason.clone());
+    run.spine.tell(Event::CheckFinished { part: part.to_owned(), check: check.id.clone(), verdict, reason });
+    result
+}
+
+/// The check with its parameters' values; or why it cannot be run.
+fn prepare<'a>(
+    run: &'a InRun<'a>,
+    part: &str,
+    check: &Check,
+    before: &[CheckResult],
+) -> Result<CheckRun<'a>, (Verdict, Text)> {
+    for needed in checks_read(&check.params) {
+        if let Some(other) = before.iter().find(|other| other.id == needed && other.verdict != Verdict::Pass) {
+            return Err((Verdict::Skipped, say::skipped_for("проверка", "check", &other.id, other.verdict)));
+        }
+    }
+    let mut scope = Scope {
+        vars: run.lab.file.vars.clone(),
+        checks: before.iter().map(|other| (other.id.clone(), other.captures.clone())).collect(),
+        run: run.id.clone(),
+        ..Scope::default()
+    };
+    let context = scope.context(&run.workloads.counts());
+    for (name, value) in &check.params {
+        let value = expr::eval_all(value, &context);
+        let value = value.map_err(|error| (Verdict::Inconclusive, say::no_value(&error.to_string())))?;
+        scope.params.insert(name.clone(), value);
+    }
+    Ok(CheckRun { run, name: format!("{part}/{}", check.id), scope, log_marks: BTreeMap::new() })
+}
+
+/// The checks whose captures the parameters read: `checks.ID.NAME`.
+fn checks_read(params: &IndexMap<String, Value>) -> Vec<String> {
+    fn templates<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
+        match value {
+            Value::String(text) => into.push(text),
+            Value::Array(items) => items.iter().for_each(|item| templates(item, into)),
+            Value::Object(map) => map.values().for_each(|item| templates(item, into)),
+            _ => {}
+        }
+    }
+    let mut texts = Vec::new();
+    params.values().for_each(|value| templates(value, &mut texts));
+    let names = texts.into_iter().filter_map(|text| expr::check_template(text).ok()).flatten();
+    names.filter_map(|name| Some(name.strip_prefix("checks.")?.split('.').next()?.to_owned())).collect()
+}
+
+/// Where each node's log ends now, where the check reads logs at all.
+async fn log_marks(check: &Check, run: &InRun<'_>) -> BTreeMap<String, u64> {
+    let all = check.check.steps.iter().chain(&check.check.finally);
+    let mut marks = BTreeMap::new();
+    if all.clone().any(|step| matches!(step.action, StepAction::Logs(_))) {
+        for node in &run.world.deployment().nodes {
+            // A log that cannot be read now has no mark: all of it is read later, or that fails and is told.
+            if let Ok((_, end)) = run.world.logs(&node.name, 0).await {
+                marks.insert(node.name.clone(), end);
+            }
+        }
+    }
+    marks
+}
+
+impl CheckRun<'_> {
+    async fn steps(&mut self, check: &Check, result: &mut CheckResult) {
+        let cancel = self.run.cancel.clone();
+        let running_before = self.run.workloads.running();
+        let mut proves = false;
+        let mut decided = None;
+        for (step, id) in named(&check.check.steps, "") {
+            if let Some(why) = stopped(&self.run.spine, &cancel) {
+                decided = Some(why);
+                break;
+            }
+            let Some(done) = self.step(step, &id, &cancel).await else { continue };
+            proves |= expects_something(step);
+            let (verdict, reason) = (done.verdict, done.reason.clone());
+            result.steps.push(done);
+            if verdict != Verdict::Pass {
+                decided = reason.map(|reason| (verdict, reason));
+                break;
+            }
+        }
+        let vacuous = (Verdict::Inconclusive, say::vacuous());
+        let decided = decided.or_else(|| (!proves).then_some(vacuous));
+        if decided.is_some() && !cancel.is_cancelled() {
+            self.look_back(&running_before).await;
+        }
+        (result.verdict, result.reason) = match decided {
+            Some((verdict, reason)) => (verdict, Some(reason)),
+            None => (Verdict::Pass, None),
+        };
+        self.finally(check, result).await;
+    }
+
+    /// What is known of a check that did not pass: its workloads' histories, and what the collectors find.
+    async fn look_back(&self, running_before: &[String]) {
+        let left = self.run.workloads.running().into_iter().filter(|name| !running_before.contains(name));
+        for name in left.collect::<Vec<_>>() {
+            self.run.end_workload(&name, &format!("{}/{name}", self.name)).await;
+        }
+        collect::collect(self.run, &self.name).await;
+    }
+
+    /// Steps that are always run, also after Ctrl-C. One that does not pass makes the check's verdict no better.
+    async fn finally(&mut self, check: &Check, result: &mut CheckResult) {
+        for (step, id) in named(&check.check.finally, "finally-") {
+            let Some(done) = self.step(step, &id, &Cancel::never()).await else { continue };
+            let whole = Verdict::all([result.verdict, done.verdict]);
+            if whole != result.verdict {
+                (result.verdict, result.reason) = (whole, done.reason.clone());
+            }
+            result.steps.push(done);
+        }
+    }
+}
+
+/// Steps with their names; one without a name is called by its kind and place.
+fn named<'a>(steps: &'a [Step], prefix: &'a str) -> impl Iterator<Item = (&'a Step, String)> {
+    steps.iter().enumerate().map(move |(place, step)| {
+        let by_place = || format!("{prefix}{}-{}", steps::kind(&step.action), place + 1);
+        (step, step.id.clone().unwrap_or_else(by_place))
+    })
+}
+
+/// Why no further step may be run, where that is so.
+pub(super) fn stopped(spine: &Spine, cancel: &Cancel) -> Option<(Verdict, Text)> {
+    if let Some(trouble) = spine.trouble() {
+        return Some((Verdict::InfraError, say::infra(&trouble)));
+    }
+    cancel.is_cancelled().then(|| (Verdict::Inconclusive, say::interrupted()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_checks_that_parameters_read_are_found_wherever_they_stand() {
+        let params = IndexMap::from([
+            ("node".to_owned(), json!("{{ checks.failover.old_leader }}")),
+            ("more".to_owned(), json!({"list": ["a {{ checks.routing.x }} b", 1], "plain": "checks.none.x"})),
+        ]);
+        assert_eq!(checks_read(&params), ["failover", "routing"]);
+    }
+}

@@ -1,0 +1,110 @@
+//! What a run comes to as a whole: verdict, points, facts, timeline, outages, and the versions of the programs.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::InRun;
+use crate::lab::model::HttpMethod;
+use crate::topology::Service;
+use crate::verify::history::Gap;
+use crate::verify::run::Outage;
+use crate::verify::watch::marks;
+use crate::verify::workload::Judged;
+use crate::verify::world::World;
+use crate::verify::{Run, Verdict};
+
+/// How long asking for a version may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Fill in everything that follows from the parts and from what was observed so far.
+pub(super) fn complete(in_run: &InRun<'_>, run: &mut Run) {
+    run.took_ms = in_run.spine.now_ms();
+    run.verdict = Verdict::all(run.parts.iter().map(|part| part.verdict));
+    let points = run.parts.iter().flat_map(|part| &part.checks).map(|check| check.points);
+    run.points = points.fold((0, 0), |sum, points| (sum.0 + points.0, sum.1 + points.1));
+    run.facts = in_run.spine.facts();
+    run.timeline = in_run.spine.roles();
+    run.outages = in_run.workloads.judged().iter().flat_map(|judged| outages(in_run, judged)).collect();
+}
+
+/// What each way of a workload saw. A way that was never without acknowledged writes has no outage; nor has a history
+/// that no fact shows.
+fn outages(in_run: &InRun<'_>, judged: &Judged) -> Vec<Outage> {
+    let Some(fact) = &judged.fact else { return Vec::new() };
+    let of_path = judged.judgement.paths.iter().filter_map(|(name, path)| {
+        let gap: Gap = path.gap?;
+        let first_ack = gap.closed.then_some(gap.to_us);
+        let marks = match (judged.fault_us, &in_run.watch) {
+            (Some(fault_us), Some((_, samples))) => marks(samples, fault_us, first_ack, name == "proxy"),
+            _ => Vec::new(),
+        };
+        Some(Outage {
+            workload: judged.name.clone(),
+            path: name.clone(),
+            fact: fact.clone(),
+            gap_ms: gap.len_us() / 1000,
+            gap: (gap.from_us / 1000, gap.to_us / 1000),
+            closed: gap.closed,
+            fault_at_ms: judged.fault_us.map(|at_us| at_us / 1000),
+            marks,
+            counts: (path.acked, path.rejected.values().sum(), path.indeterminate),
+        })
+    });
+    of_path.collect()
+}
+
+/// The versions of the programs, as the programs themselves tell them. What does not answer has none.
+pub(super) async fn versions(world: &dyn World) -> BTreeMap<String, String> {
+    let mut versions = BTreeMap::new();
+    for node in &world.deployment().nodes {
+        let found = match node.service {
+            Service::Postgres { .. } => {
+                let agent = agent_version(world, &node.name).await;
+                versions.extend(agent);
+                postgres_version(world, &node.name).await.map(|version| ("postgres", version))
+            }
+            Service::Haproxy { .. } => haproxy_version(world, &node.name).await.map(|version| ("haproxy", version)),
+            Service::Zookeeper { .. } => zookeeper_version(node.main).await.map(|version| ("zookeeper", version)),
+        };
+        versions.extend(found.map(|(name, version)| (name.to_owned(), version)));
+    }
+    versions
+}
+
+async fn postgres_version(world: &dyn World, node: &str) -> Option<String> {
+    let session = world.dial().open(node, LIMIT).await.ok()?;
+    let output = session.run("SHOW server_version").await.ok()?;
+    let version = output.rows.first()?.first()?.clone()?;
+    Some(version.split_whitespace().next()?.to_owned())
+}
+
+/// The agent's version of Patroni's protocol, under the name of the agent.
+async fn agent_version(world: &dyn World, node: &str) -> Option<(String, String)> {
+    let status = world.http(node, HttpMethod::Get, "/patroni").await.ok()?.json()?;
+    let about = status.get("patroni")?;
+    let version = about.get("version")?.as_str()?.to_owned();
+    Some(("patroni protocol".to_owned(), version))
+}
+
+/// From the statistics page: `HAProxy version 2.6.12-1+deb12u2, released 2025/04/22`.
+async fn haproxy_version(world: &dyn World, node: &str) -> Option<String> {
+    let page = world.http(node, HttpMethod::Get, "/").await.ok()?.body;
+    let (_, after) = page.split_once("HAProxy version ")?;
+    let version = after.split([',', ' ', '<']).next()?;
+    Some(version.to_owned()).filter(|version| !version.is_empty())
+}
+
+/// By the four-letter command `srvr`: `Zookeeper version: 3.8.0-…, built on …`.
+async fn zookeeper_version(address: std::net::SocketAddr) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let ask = async {
+        let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
+        stream.write_all(b"srvr").await.ok()?;
+        let mut answer = Vec::new();
+        stream.take(4096).read_to_end(&mut answer).await.ok()?;
+        Some(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = tokio::time::timeout(LIMIT, ask).await.ok()??;
+    let version = answer.strip_prefix("Zookeeper version: ")?.split(['-', ',']).next()?;
+    Some(version.to_owned())
+}

@@ -1,0 +1,243 @@
+//! From one try of a step to what it comes to. Pure: the try, the step and the values of expressions decide.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::lab::expr;
+use crate::lab::model::{Lang, Step, StepAction, Text, WorkloadStep};
+use crate::verify::scope::Scope;
+use crate::verify::steps::{Attempt, Trouble};
+use crate::verify::{Verdict, say};
+
+/// What one try comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ruling {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, for anything but a pass.
+    pub reason: Option<Text>,
+    /// What was captured, as far as it could be.
+    pub captures: IndexMap<String, Value>,
+}
+
+/// Judge one try of `step`. `workload` holds the counts of the running workloads.
+pub fn rule(step: &Step, attempt: &Attempt, scope: &Scope, workload: &Value) -> Ruling {
+    let mut captures = IndexMap::new();
+    let judged = weigh(step, attempt, scope, workload, &mut captures);
+    let (verdict, reason) = match judged {
+        Ok(()) => (Verdict::Pass, None),
+        Err((verdict, reason)) => (verdict, Some(with_hint(step, reason, attempt, scope, workload, &captures))),
+    };
+    Ruling { verdict, reason, captures }
+}
+
+/// Whether a pass of the step proves anything: it expects something of the system.
+pub fn expects_something(step: &Step) -> bool {
+    let by_itself = match &step.action {
+        StepAction::Sql(sql) => sql.expect_error.is_some(),
+        StepAction::Http(http) => http.expect_status.is_some(),
+        StepAction::Wait(wait) => !wait.until.is_empty(),
+        _ => false,
+    };
+    by_itself || !step.expect.is_empty()
+}
+
+fn weigh(
+    step: &Step,
+    attempt: &Attempt,
+    scope: &Scope,
+    workload: &Value,
+    captures: &mut IndexMap<String, Value>,
+) -> Result<(), (Verdict, Text)> {
+    let seen = attempt.as_ref().map_err(|trouble| match trouble {
+        Trouble::NotThere(words) => unmet(step, words),
+        Trouble::NoValue(words) => (Verdict::Inconclusive, say::no_value(words)),
+        Trouble::Infra(words) => (Verdict::InfraError, say::infra(words)),
+    })?;
+    let captured = capture(step, &seen.observation.value, scope, workload, captures);
+    if let Some(words) = &seen.unmet {
+        return Err(unmet(step, words));
+    }
+    captured.map_err(|error| (Verdict::Inconclusive, say::no_value(&error)))?;
+    let context = context(scope, captures, workload, &seen.observation.value);
+    for expression in &step.require {
+        holds(expression, &context, Verdict::Inconclusive, say::required)?;
+    }
+    for expression in &step.expect {
+        holds(expression, &context, Verdict::Fail, say::expected)?;
+    }
+    Ok(())
+}
+
+/// An action that did not get what it asked for fails the step; where the step is but a precondition (it requires
+/// and expects nothing), nothing is proved.
+fn unmet(step: &Step, words: &str) -> (Verdict, Text) {
+    if !step.require.is_empty() && !expects_something(step) {
+        (Verdict::Inconclusive, say::unmet_precondition(words))
+    } else {
+        (Verdict::Fail, say::unmet(words))
+    }
+}
+
+fn holds(
+    expression: &str,
+    context: &Value,
+    otherwise: Verdict,
+    words: fn(&str, &str) -> Text,
+) -> Result<(), (Verdict, Text)> {
+    match expr::holds(expression, context) {
+        Ok(truth) if truth.holds => Ok(()),
+        Ok(truth) => Err((otherwise, words(expression, &truth.to_string()))),
+        Err(error) => Err((Verdict::Inconclusive, say::no_value(&error.to_string()))),
+    }
+}
+
+/// Every capture that has a value; the first that has none is the error.
+fn capture(
+    step: &Step,
+    result: &Value,
+    scope: &Scope,
+    workload: &Value,
+    captures: &mut IndexMap<String, Value>,
+) -> Result<(), String> {
+    let mut failed = Ok(());
+    for (name, expression) in &step.capture {
+        match expr::value(expression, &context(scope, captures, workload, result)) {
+            Ok(value) => {
+                captures.insert(name.clone(), value);
+            }
+            Err(error) if failed.is_ok() => failed = Err(error.to_string()),
+            Err(_) => {}
+        }
+    }
+    failed
+}
+
+/// The context of a step's own expressions: its captures count already.
+fn context(scope: &Scope, captures: &IndexMap<String, Value>, workload: &Value, result: &Value) -> Value {
+    let mut scope = scope.clone();
+    scope.captures.extend(captures.clone());
+    scope.with_result(workload, result)
+}
+
+fn with_hint(
+    step: &Step,
+    reason: Text,
+    attempt: &Attempt,
+    scope: &Scope,
+    workload: &Value,
+    captures: &IndexMap<String, Value>,
+) -> Text {
+    let Some(hint) = &step.hint else { return reason };
+    let nothing = Value::Object(serde_json::Map::new());
+    let result = attempt.as_ref().map_or(&nothing, |seen| &seen.observation.value);
+    let context = context(scope, captures, workload, result);
+    // A hint that reads what is not there is left out: the reason stands by itself.
+    let rendered = [Lang::Ru, Lang::En].map(|lang| expr::render(hint.get(lang), &context).ok());
+    match rendered {
+        [Some(ru), Some(en)] => say::and(reason, ". ", &say::both(ru, en)),
+        _ => reason,
+    }
+}
+
+/// The name of the workload that the step judges, where it judges one.
+pub fn judged_workload(step: &Step) -> Option<&str> {
+    match &step.action {
+        StepAction::Workload(WorkloadStep::Stop(name)) => Some(name),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::verify::steps::Seen;
+    use crate::verify::{Observation, Source};
+
+    fn step(more: Value) -> Step {
+        let mut step = json!({"cluster": {}});
+        step.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(step).unwrap()
+    }
+
+    fn seen(value: Value, unmet: Option<&str>) -> Attempt {
+        let observation = Observation { node: None, role: None, source: Source::Cluster, output: String::new(), value };
+        Ok(Seen { observation, unmet: unmet.map(str::to_owned) })
+    }
+
+    fn ruled(step: &Step, attempt: &Attempt) -> (Verdict, String) {
+        let ruling = rule(step, attempt, &Scope::default(), &json!({}));
+        (ruling.verdict, ruling.reason.map(|text| text.get(Lang::En).to_owned()).unwrap_or_default())
+    }
+
+    #[test]
+    fn an_expectation_that_does_not_hold_fails_with_what_was_observed() {
+        let step =
+            step(json!({"expect": ["count == 3"], "hint": {"ru": "мало: {{ count }}", "en": "few: {{ count }}"}}));
+        assert_eq!(ruled(&step, &seen(json!({"count": 3}), None)).0, Verdict::Pass);
+        assert_eq!(
+            ruled(&step, &seen(json!({"count": 2}), None)),
+            (Verdict::Fail, "expected `count == 3`, but count = 2. few: 2".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_requirement_comes_before_an_expectation_and_proves_nothing() {
+        let step = step(json!({"require": ["alive == 2"], "expect": ["up == 1"]}));
+        let (verdict, reason) = ruled(&step, &seen(json!({"alive": 1, "up": 1}), None));
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert!(reason.contains("`alive == 2` must hold, but alive = 1"), "{reason}");
+        assert_eq!(ruled(&step, &seen(json!({"alive": 2, "up": 2}), None)).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn an_expression_without_a_value_never_passes_and_never_fails() {
+        let (verdict, reason) = ruled(&step(json!({"expect": ["missing == 1"]})), &seen(json!({}), None));
+        assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
+        let capturing = step(json!({"capture": {"x": "missing"}, "expect": ["true"]}));
+        assert_eq!(ruled(&capturing, &seen(json!({}), None)).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn what_the_action_asked_for_decides_before_expressions_do() {
+        let fails = step(json!({"expect": ["true"]}));
+        assert_eq!(ruled(&fails, &seen(json!({}), Some("connection refused"))).0, Verdict::Fail);
+        let precondition = step(json!({"require": ["true"]}));
+        assert_eq!(ruled(&precondition, &seen(json!({}), Some("connection refused"))).0, Verdict::Inconclusive);
+        let act_only = step(json!({}));
+        assert_eq!(ruled(&act_only, &seen(json!({}), Some("connection refused"))).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn troubles_are_told_apart() {
+        let step = step(json!({"expect": ["true"]}));
+        let not_there = Err(Trouble::NotThere("nobody holds the leader key".into()));
+        assert_eq!(ruled(&step, &not_there), (Verdict::Fail, "nobody holds the leader key".to_owned()));
+        assert_eq!(ruled(&step, &Err(Trouble::Infra("disk full".into()))).0, Verdict::InfraError);
+        assert_eq!(ruled(&step, &Err(Trouble::NoValue("`x`".into()))).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn captures_count_within_their_own_step_and_survive_a_failure() {
+        let step = step(json!({"capture": {"twice": "count * 2"}, "expect": ["twice == 7"]}));
+        let ruling = rule(&step, &seen(json!({"count": 3}), None), &Scope::default(), &json!({}));
+        assert_eq!((ruling.verdict, &ruling.captures["twice"]), (Verdict::Fail, &json!(6)));
+    }
+
+    #[test]
+    fn a_hint_that_cannot_be_rendered_is_left_out() {
+        let step = step(json!({"expect": ["count == 1"], "hint": "see {{ missing }}"}));
+        assert_eq!(ruled(&step, &seen(json!({"count": 2}), None)).1, "expected `count == 1`, but count = 2");
+    }
+
+    #[test]
+    fn only_what_expects_something_proves_something() {
+        assert!(!expects_something(&step(json!({"require": ["true"], "capture": {"a": "1"}}))));
+        assert!(expects_something(&step(json!({"expect": ["true"]}))));
+        let sql: Step =
+            serde_json::from_value(json!({"sql": {"on": "replica", "run": "x", "expect_error": "25006"}})).unwrap();
+        assert!(expects_something(&sql));
+    }
+}

@@ -1,0 +1,211 @@
+//! One step: its action is tried, and where it may wait tried again, until what is asked of it holds.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::check::CheckRun;
+use super::judge::{Ruling, judged_workload, rule};
+use crate::lab::expr;
+use crate::lab::model::{Budget, Deadline, Lang, Step, StepAction, Text};
+use crate::verify::budget::{Allowed, allowed};
+use crate::verify::steps::{self, Attempt, Stage, Trouble};
+use crate::verify::{Cancel, Event, StepResult, Verdict, say};
+use crate::wait::{Answer, Unmet, until};
+
+/// How long one try of an action may take, where the step's own deadline is not shorter.
+const TRY_LIMIT: Duration = Duration::from_secs(10);
+/// The least that one try is given, however little is left.
+const LEAST_TRY: Duration = Duration::from_secs(1);
+/// The time between two words about what is not yet true.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// The last try of a step.
+struct Try {
+    began_ms: u64,
+    attempt: Attempt,
+    ruling: Ruling,
+}
+
+/// How the tries of a step ended.
+enum End {
+    /// Some try decided it.
+    Decided,
+    /// Time was up.
+    Late,
+    /// It was interrupted.
+    Interrupted,
+}
+
+impl CheckRun<'_> {
+    /// Run a step, tell it, and keep what it captured. None where its `when` leaves it out.
+    pub(super) async fn step(&mut self, step: &Step, id: &str, cancel: &Cancel) -> Option<StepResult> {
+        let name = format!("{}/{id}", self.name);
+        let began_ms = self.run.spine.now_ms();
+        let left_out = match self.when(step) {
+            Ok(false) => return None,
+            Ok(true) => None,
+            Err(reason) => Some(reason),
+        };
+        self.run.spine.tell(Event::StepStarted { scope: name.clone(), title: step.title.clone() });
+        let allowed = deadline(step).map(|deadline| allowed(deadline, self.run.world.deployment().timing()));
+        let mut result = StepResult {
+            id: id.to_owned(),
+            title: step.title.clone(),
+            action: steps::kind(&step.action).to_owned(),
+            verdict: Verdict::Inconclusive,
+            reason: left_out.clone(),
+            deadline: allowed.as_ref().map(|allowed| (millis(allowed.time), allowed.derivation.clone())),
+            facts: Vec::new(),
+            span_ms: (began_ms, began_ms),
+        };
+        if left_out.is_none() {
+            self.carry_out(step, &name, allowed.as_ref(), cancel, &mut result).await;
+        }
+        result.span_ms.1 = self.run.spine.now_ms();
+        let (verdict, reason) = (result.verdict, result.reason.clone());
+        self.run.spine.tell(Event::StepFinished { scope: name, verdict, reason });
+        Some(result)
+    }
+
+    fn when(&self, step: &Step) -> Result<bool, Text> {
+        let Some(when) = &step.when else { return Ok(true) };
+        let context = self.scope.context(&self.run.workloads.counts());
+        expr::holds(when, &context).map(|truth| truth.holds).map_err(|error| say::no_value(&error.to_string()))
+    }
+
+    async fn carry_out(
+        &mut self,
+        step: &Step,
+        name: &str,
+        allowed: Option<&Allowed>,
+        cancel: &Cancel,
+        result: &mut StepResult,
+    ) {
+        let started = Instant::now();
+        let (last, end) = self.tries(step, name, allowed, cancel).await;
+        let Some(last) = last else {
+            (result.verdict, result.reason) = match end {
+                End::Interrupted => (Verdict::Inconclusive, Some(say::interrupted())),
+                _ => (Verdict::Fail, Some(say::unmet("there was no answer in time"))),
+            };
+            return;
+        };
+        let Try { began_ms, attempt, ruling } = last;
+        if let Ok(seen) = attempt {
+            let fact = self.run.spine.observed(name, began_ms, seen.observation);
+            if let Some(workload) = judged_workload(step) {
+                self.run.workloads.attach_fact(workload, &fact);
+            }
+            result.facts.push(fact);
+        }
+        (result.verdict, result.reason) = match (end, ruling.reason) {
+            (End::Interrupted, _) => (Verdict::Inconclusive, Some(say::interrupted())),
+            (End::Late, Some(reason)) => {
+                let derivation = allowed.map_or("", |allowed| allowed.derivation.as_str());
+                (ruling.verdict, Some(say::and(reason, " ", &say::waited(millis(started.elapsed()), derivation))))
+            }
+            (_, reason) => (ruling.verdict, reason),
+        };
+        self.scope.captures.extend(ruling.captures);
+    }
+
+    /// Try until a try decides the step, and give the last one.
+    async fn tries(&self, step: &Step, name: &str, allowed: Option<&Allowed>, cancel: &Cancel) -> (Option<Try>, End) {
+        let last: Mutex<Option<Try>> = Mutex::new(None);
+        let end = match allowed {
+            None => {
+                let tried = self.attempt(step, name, TRY_LIMIT);
+                self.unless_interrupted(step, cancel, async { (keep(&last, tried.await), End::Decided).1 }).await
+            }
+            Some(allowed) => {
+                let waiting = self.wait(step, name, allowed, &last);
+                self.unless_interrupted(step, cancel, waiting).await
+            }
+        };
+        (last.into_inner().unwrap_or_else(PoisonError::into_inner), end)
+    }
+
+    /// A change to the deployment is seen through, so that it is known what there is to undo.
+    async fn unless_interrupted(&self, step: &Step, cancel: &Cancel, tries: impl Future<Output = End>) -> End {
+        if !steps::is_repeatable(&step.action) {
+            return tries.await;
+        }
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => End::Interrupted,
+            end = tries => end,
+        }
+    }
+
+    async fn wait(&self, step: &Step, name: &str, allowed: &Allowed, last: &Mutex<Option<Try>>) -> End {
+        let ends = Instant::now() + allowed.time;
+        let mut told: Option<Instant> = None;
+        let tell = |not_yet: &str, waited: Duration| {
+            if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+                told = Some(Instant::now());
+                self.run.spine.tell(Event::Waiting {
+                    scope: name.to_owned(),
+                    not_yet: not_yet.to_owned(),
+                    waited_ms: millis(waited),
+                    deadline_ms: millis(allowed.time),
+                });
+            }
+        };
+        let waited = until(allowed.time, tell, || async {
+            let left = ends.saturating_duration_since(Instant::now());
+            let tried = self.attempt(step, name, TRY_LIMIT.min(left.max(LEAST_TRY))).await;
+            let answer = answer(step, &tried);
+            keep(last, tried);
+            answer
+        })
+        .await;
+        match waited {
+            Err(Unmet::TimedOut { .. }) => End::Late,
+            Ok(()) | Err(Unmet::Never(())) => End::Decided,
+        }
+    }
+
+    async fn attempt(&self, step: &Step, name: &str, limit: Duration) -> Try {
+        let stage = Stage {
+            world: self.run.world,
+            spine: &self.run.spine,
+            workloads: &self.run.workloads,
+            faults: &self.run.faults,
+            scope_name: name,
+            scope: &self.scope,
+            log_marks: &self.log_marks,
+        };
+        let began_ms = self.run.spine.now_ms();
+        let attempt = steps::attempt(step, &stage, limit).await;
+        let ruling = rule(step, &attempt, &self.scope, &self.run.workloads.counts());
+        Try { began_ms, attempt, ruling }
+    }
+}
+
+fn keep(last: &Mutex<Option<Try>>, tried: Try) {
+    *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
+}
+
+/// Whether a try decides its step: a pass, a failure of the machine, or a change that was made and is not made twice.
+fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
+    let changed = tried.attempt.is_ok() && !steps::is_repeatable(&step.action);
+    let words = || tried.ruling.reason.as_ref().map(|reason| reason.get(Lang::En).to_owned()).unwrap_or_default();
+    match (&tried.attempt, tried.ruling.verdict) {
+        (_, Verdict::Pass) => Answer::Done(()),
+        (Err(Trouble::Infra(_)), _) => Answer::Never(()),
+        _ if changed => Answer::Done(()),
+        _ => Answer::NotYet(words()),
+    }
+}
+
+/// How long the step may wait; a `wait` that does not say it may take a failover's time.
+fn deadline(step: &Step) -> Option<Deadline> {
+    let default = matches!(step.action, StepAction::Wait(_)).then_some(Deadline::Budget(Budget::Failover));
+    step.within.or(default)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

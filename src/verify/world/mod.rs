@@ -1,0 +1,60 @@
+//! What a run needs of the world outside: asking a deployment's parts, and doing things to its nodes.
+//!
+//! [`live::Live`] asks real servers; the tests of the runner and of the built-in checks use a world of their own.
+
+pub mod live;
+#[cfg(test)]
+pub mod pretended;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::deploy::{DeployError, Deployment, ExecOutput, NodeStatus};
+use crate::lab::model::HttpMethod;
+use crate::observe::http::Answer;
+use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
+
+/// A session with a PostgreSQL server, or with a proxy before one.
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// Run statements and give the last one's result.
+    async fn run(&self, statements: &str) -> Result<SqlOutput, SqlError>;
+}
+
+/// Opens sessions. It outlives the step that asked for it: the writers of a workload keep it.
+#[async_trait]
+pub trait Dial: Send + Sync {
+    /// Open a session with the node's main port; every later statement on it may take `limit`.
+    async fn open(&self, node: &str, limit: Duration) -> Result<Box<dyn Session>, SqlError>;
+}
+
+/// The world outside of a run.
+#[async_trait]
+pub trait World: Send + Sync {
+    /// The deployment that is verified.
+    fn deployment(&self) -> &Deployment;
+    /// Opens sessions with its nodes.
+    fn dial(&self) -> Arc<dyn Dial>;
+    /// The cluster, now.
+    async fn cluster(&self) -> ClusterView;
+    /// The statistics of an haproxy node.
+    async fn statistics(&self, node: &str) -> Result<ProxyView, ObserveError>;
+    /// Ask a node's second port: REST of a postgres node, the statistics page of an haproxy node.
+    async fn http(&self, node: &str, method: HttpMethod, path: &str) -> Result<Answer, ObserveError>;
+    /// A key below the cluster's own path, and the names of the keys below it.
+    async fn dcs(&self, key: &str) -> Result<(Option<DcsKey>, Vec<String>), ObserveError>;
+    /// Run a program on a node.
+    async fn exec(&self, node: &str, argv: &[String], limit: Duration) -> Result<ExecOutput, DeployError>;
+    /// What a node's log holds behind `offset`, and the offset of its end.
+    async fn logs(&self, node: &str, offset: u64) -> Result<(String, u64), DeployError>;
+    /// What a node's service is doing.
+    async fn status(&self, node: &str) -> Result<NodeStatus, DeployError>;
+    /// SIGTERM to a node's service; returns once it has ended.
+    async fn stop(&self, node: &str) -> Result<(), DeployError>;
+    /// SIGKILL to everything on a node.
+    async fn kill(&self, node: &str) -> Result<(), DeployError>;
+    /// Start a node.
+    async fn start(&self, node: &str) -> Result<(), DeployError>;
+}
