@@ -114,9 +114,20 @@ impl StepAction {
             StepAction::Exec(_) => &["code", "stdout", "stderr", "node"],
             StepAction::Logs(_) => &["lines", "count", "node"],
             StepAction::Fault(_) => &["node", "role", "member", "timeline", "at"],
-            StepAction::Workload(_) => {
-                &["paths", "lost", "unexpected", "duplicated", "recovered", "overlap", "acked_during_fault", "acked"]
-            }
+            StepAction::Workload(_) => &[
+                "table",
+                "paths",
+                "acked",
+                "acked_during_fault",
+                "missed_from",
+                "stored",
+                "lost",
+                "lost_count",
+                "unexpected",
+                "recovered",
+                "duplicated",
+                "overlap",
+            ],
         }
     }
 }

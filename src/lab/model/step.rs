@@ -149,9 +149,11 @@ pub struct WaitStep {
 pub enum WorkloadStep {
     /// Start writers. They go on until they are stopped, through whatever happens.
     Start(WorkloadStart),
-    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`, `rejected`,
-    /// `indeterminate`, `gap_ms`, `gap_from`, `gap_to`), `lost`, `unexpected`, `duplicated` (lists of ids), `recovered`,
-    /// `overlap` (two nodes acknowledging at once), `acked_during_fault`, `acked`.
+    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`,
+    /// `rejected`, `indeterminate`, `acked_before_fault`, `acked_after_fault`, `gap_ms`, `gap_from`, `gap_to`,
+    /// `gap_closed`), `table`, `acked`, `acked_during_fault`, `missed_from` (the first id that the faulty node misses),
+    /// `stored`, `lost`, `unexpected`, `duplicated` (lists of ids), `lost_count`, `recovered` (a count) and `overlap`
+    /// (two nodes acknowledging at once).
     Stop(String),
 }
 
