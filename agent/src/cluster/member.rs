@@ -114,10 +114,8 @@ impl MemberData {
 }
 
 fn priority(tags: &IndexMap<String, Value>, priority: &str, never: &str) -> i64 {
-    if let Some(never) = tags.get(never) {
-        if truthy(never) {
-            return 0;
-        }
+    if tags.get(never).is_some_and(truthy) {
+        return 0;
     }
     match tags.get(priority) {
         Some(Value::Number(number)) => number.as_i64().unwrap_or(1),

@@ -85,6 +85,12 @@ impl Cluster {
         self.sync.as_ref().map(|sync| sync.value.clone()).unwrap_or_default()
     }
 
+    /// Whether the sync key's standbys form a quorum rather than being synchronous each.
+    pub fn is_quorum_mode(&self) -> bool {
+        let mode = self.config.as_ref().and_then(|config| config.value.get("synchronous_mode")?.as_str());
+        mode.is_some_and(|mode| mode.eq_ignore_ascii_case("quorum"))
+    }
+
     /// The failover key's request, if there is one.
     pub fn failover(&self) -> Option<&Failover> {
         self.failover.as_ref().map(|failover| &failover.value).filter(|failover| !failover.is_empty())

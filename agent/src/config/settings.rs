@@ -56,6 +56,8 @@ pub struct Settings {
     pub recovery: Parameters,
     /// Whether the agent itself connects through the Unix socket where there is an absolute one.
     pub use_unix_socket: bool,
+    /// The dynamic configuration speaks of slots of its own: none is dropped as left over.
+    pub slots_are_configured: bool,
     /// Whether a data directory that cannot be rewound may be replaced by a new copy of the leader's.
     pub replace_if_rewind_fails: bool,
     pub replace_if_diverged: bool,
@@ -102,6 +104,9 @@ impl Settings {
             basebackup: list_options(section.get("basebackup")),
             recovery: section.recovery(),
             use_unix_socket: section.flag("use_unix_socket").unwrap_or(false),
+            slots_are_configured: ["slots", "permanent_slots", "permanent_replication_slots", "ignore_slots"]
+                .iter()
+                .any(|key| dynamic.get(*key).is_some_and(|value| !value.is_null())),
             replace_if_rewind_fails: section.flag("remove_data_directory_on_rewind_failure").unwrap_or(false),
             replace_if_diverged: section.flag("remove_data_directory_on_diverged_timelines").unwrap_or(false),
         }
