@@ -1,12 +1,15 @@
 //! What a command can fail with, and the exit code of each.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Globals, exit};
 use crate::deploy::DeployError;
 use crate::lab::LabError;
 use crate::observe::SqlError;
+use crate::report::ReportError;
+use crate::verify::VerifyError;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -32,6 +35,30 @@ pub enum CliError {
         /// `: …`, where something is known.
         why: String,
     },
+    /// A verification could not begin, or not be kept.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Verify(#[from] VerifyError),
+    /// A report could not be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Report(#[from] ReportError),
+    /// There is no such run.
+    #[error("there is no run in {run}")]
+    #[diagnostic(code(LR0404), help("make one: labrun verify"))]
+    NoRun {
+        /// Where it was looked for.
+        run: String,
+    },
+    /// A run cannot be read.
+    #[error("the run {} cannot be understood: {why}", path.display())]
+    #[diagnostic(code(LR0405), help("verify again: labrun verify"))]
+    BadRun {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A stream or file of the command itself.
     #[error("cannot {what}: {source}")]
     #[diagnostic(code(LR0403))]
@@ -49,7 +76,11 @@ impl CliError {
         match self {
             CliError::Lab(_) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
-            CliError::NoOne { .. } => exit::NOT_FOUND,
+            CliError::NoOne { .. } | CliError::NoRun { .. } => exit::NOT_FOUND,
+            CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. }) => {
+                exit::USAGE
+            }
+            CliError::Verify(_) | CliError::Report(_) | CliError::BadRun { .. } => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,
             CliError::Deploy(error) => of_deploy(error),
