@@ -8,6 +8,9 @@ use miette::{LabeledSpan, Severity, SourceCode};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
+/// The longest line, in bytes, that is shown to point at a place in it.
+const LONGEST_LINE: usize = 400;
+
 /// A stable code; `docs/errors/CODE.md` explains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
@@ -71,11 +74,13 @@ pub enum Code {
     NoSuchLab,
     /// LR0130: a folder for a new lab that is not empty.
     NotEmpty,
+    /// LR0131: a health check of HAProxy that passes on replicas too.
+    ProxyCheck,
 }
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Code; 30] = [
+    pub const ALL: [Code; 31] = [
         Code::Unreadable,
         Code::TooLarge,
         Code::NotYaml,
@@ -106,6 +111,7 @@ impl Code {
         Code::OutsideFolder,
         Code::NoSuchLab,
         Code::NotEmpty,
+        Code::ProxyCheck,
     ];
 }
 
@@ -184,6 +190,17 @@ impl Diagnostic {
         self
     }
 
+    /// Whether the lines of the file can be shown: there are some, and none is without end.
+    fn is_quotable(&self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let line_length = |span: &Range<usize>| {
+            let text = &file.text;
+            let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+            text.get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len)
+        };
+        !self.labels.is_empty() && self.labels.iter().all(|(span, _)| line_length(span) <= LONGEST_LINE)
+    }
+
     /// `file:line:column`, as far as known.
     pub fn place(&self) -> Option<String> {
         let file = self.file.as_ref()?;
@@ -195,7 +212,7 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.place() {
+        match self.place().filter(|_| !self.is_quotable()) {
             Some(place) => write!(f, "{place}: {}", self.message),
             None => f.write_str(&self.message),
         }
@@ -218,7 +235,7 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.file.as_ref().filter(|_| !self.labels.is_empty()).map(|file| file.as_ref() as &dyn SourceCode)
+        self.file.as_ref().filter(|_| self.is_quotable()).map(|file| file.as_ref() as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -229,7 +246,7 @@ impl miette::Diagnostic for Diagnostic {
                 _ => LabeledSpan::new_with_span(text, span.clone()),
             }
         });
-        (!self.labels.is_empty()).then(|| Box::new(labels) as Box<dyn Iterator<Item = LabeledSpan>>)
+        self.is_quotable().then(|| Box::new(labels) as Box<dyn Iterator<Item = LabeledSpan>>)
     }
 }
 
@@ -326,7 +343,7 @@ mod tests {
     #[test]
     fn codes_are_numbered_without_gaps() {
         let codes: Vec<_> = Code::ALL.iter().map(ToString::to_string).collect();
-        let expected: Vec<_> = (101..=130).map(|number| format!("LR{number:04}")).collect();
+        let expected: Vec<_> = (101..=131).map(|number| format!("LR{number:04}")).collect();
         assert_eq!(codes, expected);
     }
 

@@ -5,11 +5,17 @@ pub mod expr;
 mod indentation;
 pub mod library;
 mod load;
+mod meaning;
 mod meant;
 pub mod model;
+pub mod order;
+pub mod schema;
+pub mod settings;
+mod shape;
 mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, LabError};
 pub use library::Library;
 pub use load::load;
+pub use meaning::project_files;
 pub use meant::{Check, Lab, Loaded, Part};

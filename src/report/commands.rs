@@ -32,7 +32,8 @@ pub fn of(fact: &Fact, run: &Run, project: &Project) -> Command {
         Source::Haproxy { url } => {
             let node = fact.node.as_deref().or_else(|| proxy(run));
             let by_hand = node.and_then(|node| published_url(run, project, node, url));
-            Command { labrun: Some(curl("GET", url)), by_hand: by_hand.map(|url| curl("GET", &url)) }
+            let fetch = |url: &str| format!("curl -s {}", quoted(url));
+            Command { labrun: Some(fetch(url)), by_hand: by_hand.map(|url| fetch(&url)) }
         }
         Source::Dcs { path } => {
             Command { labrun: zookeeper(run, path), by_hand: zookeeper_by_hand(run, project, path) }
@@ -111,7 +112,7 @@ fn published_url(run: &Run, project: &Project, node: &str, url: &str) -> Option<
 
 fn curl(method: &str, url: &str) -> String {
     let flags = match method {
-        "GET" => "-s".to_owned(),
+        "GET" => "-si".to_owned(),
         "HEAD" => "-sI".to_owned(),
         other => format!("-si -X {other}"),
     };

@@ -109,11 +109,13 @@ impl Layout<'_> {
 
     /// A check's values.
     pub fn check(&self, part: &str, check: &CheckResult) -> Value {
+        let alone = self.run().parts.iter().any(|result| result.id == part && result.checks.len() == 1);
         json!({
             "w": self.words().page,
             "lang": self.lang.code(),
             "part_id": part,
             "check_id": check.id,
+            "alone": alone,
             "check": {
                 "id": check.id,
                 "uses": check.uses,
@@ -133,7 +135,7 @@ impl Layout<'_> {
     }
 
     fn step(&self, step: &StepResult) -> Value {
-        let found = step.facts.iter().filter(|id| self.evidence.fact(id).is_some());
+        let mut found = step.facts.iter().filter(|id| self.evidence.fact(id).is_some());
         json!({
             "id": step.id,
             "title": self.text(&step.title),
@@ -143,7 +145,7 @@ impl Layout<'_> {
             "took_ms": step.span_ms.1.saturating_sub(step.span_ms.0),
             "deadline_ms": step.deadline.as_ref().map(|(ms, _)| ms),
             "derivation": step.deadline.as_ref().map(|(_, derivation)| derivation),
-            "fact": found.last().map(|id| pair(&reference(id))),
+            "fact": found.next_back().map(|id| pair(&reference(id))),
         })
     }
 

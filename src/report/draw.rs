@@ -104,7 +104,7 @@ impl Artist {
     fn terminal(&self, scope: &Scope, names: &[&str]) -> String {
         let facts: Vec<&Fact> =
             names.iter().filter_map(|name| self.evidence.step_facts(scope, name)?.1.first().copied()).collect();
-        self.window(&format!("{}-{}-{}", scope.part, scope.check, names.join("-")), &facts)
+        self.window(scope, &format!("{}-{}-{}", scope.part, scope.check, names.join("-")), &facts)
     }
 
     /// Windows for all facts of a check, several commands in one as far as they fit.
@@ -114,7 +114,7 @@ impl Artist {
         let mut lines = WINDOW_LINES;
         for step in &check.steps {
             let Some(fact) = step.facts.last().and_then(|id| self.evidence.fact(id)) else { continue };
-            let more = fact.output.lines().count().min(SHOWN_LINES) + 2;
+            let more = fact.output.lines().count().min(SHOWN_LINES) + 3;
             match groups.last_mut() {
                 Some(group) if lines + more <= WINDOW_LINES => group.push(fact),
                 _ => {
@@ -126,7 +126,7 @@ impl Artist {
         }
         let windows = groups.iter().enumerate();
         windows
-            .map(|(count, facts)| self.window(&format!("{}-{}-{}", scope.part, scope.check, count + 1), facts))
+            .map(|(count, facts)| self.window(scope, &format!("{}-{}-{}", scope.part, scope.check, count + 1), facts))
             .collect()
     }
 
@@ -135,41 +135,32 @@ impl Artist {
         part.checks.iter().find(|check| check.id == scope.check)
     }
 
-    fn window(&self, name: &str, facts: &[&Fact]) -> String {
+    fn window(&self, scope: &Scope, name: &str, facts: &[&Fact]) -> String {
         if facts.is_empty() {
             return String::new();
         }
         let entries: Vec<Entry> = facts.iter().map(|fact| self.entry(fact)).collect();
-        let mut whose: Vec<String> = Vec::new();
-        for fact in facts {
-            let who = self.whose(fact);
-            if !whose.contains(&who) {
-                whose.push(who);
-            }
-        }
-        let whose = whose.join(", ");
-        let first_and_last = match facts {
-            [only] => format!("{} · {}", only.id, format::moment(only.at_ms, self.lang)),
-            _ => facts.iter().map(|fact| fact.id.as_str()).collect::<Vec<_>>().join(" · "),
-        };
+        let title = self.check(scope).map_or("", |check| check.title.get(self.lang)).trim();
+        let ids: Vec<&str> = facts.iter().map(|fact| fact.id.as_str()).collect();
         let more = |left: usize| fill(&self.words().picture.more_lines, &[&left.to_string()]);
-        let svg = terminal::draw(&whose, &first_and_last, &entries, SHOWN_LINES, more);
-        let picture = self.show(name, &fill(&self.words().picture.terminal, &[&whose]), svg);
+        let svg = terminal::draw(title, &ids.join(" · "), &entries, SHOWN_LINES, more);
+        let picture = self.show(name, &fill(&self.words().picture.terminal, &[title]), svg);
         let links: Vec<String> = facts.iter().map(|fact| link(&reference(&fact.id))).collect();
         let as_text = self.words().page.get("as_text").map_or("", String::as_str);
-        let text: String = entries.iter().map(as_console).collect();
+        let text: Vec<String> = entries.iter().map(as_console).collect();
         format!(
             "{picture}\n<details><summary>{}</summary>\n\n{}\n</details>\n\n{}\n\n",
             markdown::escape(as_text),
-            markdown::fence(&text, "console"),
+            markdown::fence(&text.join("\n"), "console"),
             links.join(" ")
         )
     }
 
-    /// What is typed, and what came back.
+    /// What is typed, what came back, and whose it was.
     fn entry(&self, fact: &Fact) -> Entry {
         let command = commands::of(fact, self.run(), self.evidence.project()).labrun;
-        Entry { command: command.map(|text| redact(&text)), output: redact(&fact.output) }
+        let note = format!("{} · {} · {}", fact.id, format::moment(fact.at_ms, self.lang), self.whose(fact));
+        Entry { note, command: command.map(|text| redact(&text)), output: redact(&fact.output) }
     }
 
     /// The node and the role that it had then; the whole cluster, or the workload.
@@ -177,7 +168,7 @@ impl Artist {
         match (&fact.source, &fact.node) {
             (Source::Workload { name }, _) => fill(&self.words().picture.workload, &[name]),
             (_, Some(node)) => match &fact.role {
-                Some(role) => format!("{node} · {}", self.words().role(role)),
+                Some(role) => format!("{node} ({})", self.words().role(role)),
                 None => node.clone(),
             },
             (_, None) => self.words().picture.whole_cluster.clone(),
@@ -350,12 +341,12 @@ impl Artist {
 }
 
 fn as_console(entry: &Entry) -> String {
-    let mut text = String::new();
+    let mut text = format!("# {}\n", entry.note);
     if let Some(command) = &entry.command {
         text.push_str(&format!("$ {command}\n"));
     }
     text.push_str(entry.output.trim_end_matches('\n'));
-    text.push_str("\n\n");
+    text.push('\n');
     text
 }
 

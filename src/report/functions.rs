@@ -1,6 +1,7 @@
 //! What templates can call: `claim` binds a sentence to its evidence, `has` asks for evidence, and filters write
 //! values in the report's language.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use minijinja::syntax::SyntaxConfig;
@@ -88,6 +89,8 @@ pub fn add_claims(env: &mut Environment<'static>, evidence: &Arc<Evidence>, with
         let (names, kwargs) = from_args::<(&[Value], Kwargs)>(&args)?;
         claim(state, names, &kwargs, &seen, &list)
     });
+    let roles = evidence.words().clone();
+    env.add_filter("role", move |role: String| roles.role(&role).to_owned());
     let seen = Arc::clone(evidence);
     env.add_function("has", move |state: &State, names: Rest<String>| {
         let scope = scope(state);
@@ -153,8 +156,9 @@ fn claim(
             None => return withhold(name.clone()),
         }
     }
-    let told: Value =
-        seen.iter().map(|(alias, Seen { value, .. })| (alias.as_str(), Value::from(Serde(value)))).collect();
+    let told: BTreeMap<String, Value> =
+        seen.iter().map(|(alias, Seen { value, .. })| (alias.clone(), Value::from(Serde(value)))).collect();
+    let told = Value::from(told);
     match caller.call(state, &[told]) {
         Ok(text) => Ok(sentence(text.as_str().unwrap_or_default(), &seen)),
         Err(error) if matches!(error.kind(), ErrorKind::UndefinedError | ErrorKind::InvalidOperation) => {

@@ -52,29 +52,19 @@ pub enum ReportError {
         /// What is wrong.
         message: String,
     },
-    /// A template is too large.
-    #[error("{path} has {bytes} bytes; a template may have {limit}")]
+    /// A template beside the lab cannot be used.
+    #[error("{message}")]
     #[diagnostic(code(LR0502))]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// There are too many templates.
-    #[error("{folder} holds more than {limit} templates")]
-    #[diagnostic(code(LR0503))]
-    TooMany {
-        /// The folder.
-        folder: PathBuf,
-        /// The limit.
-        limit: usize,
+    Unreadable {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        #[help]
+        advice: Option<String>,
     },
     /// A file could not be read or written.
     #[error("cannot {what} {path}: {source}")]
-    #[diagnostic(code(LR0504))]
+    #[diagnostic(code(LR0503))]
     Io {
         /// What was tried.
         what: &'static str,

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::patroni::{self, Place};
 use super::render::Renderer;
 use super::site::{ELECTION_PORT, PEER_PORT, REST_PORT, SQL_PORT, STATS_PORT, Site, ZOOKEEPER_PORT};
-use super::{ConfigFile, PlanError, PlanOptions, settings};
+use super::{ConfigFile, PlanError, PlanOptions};
 use crate::lab::model::{HaproxyNode, Node, PostgresNode, ZookeeperNode};
+use crate::lab::settings;
 
 /// A node's files.
 pub fn files(

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::render::Renderer;
 use super::site::{REST_PORT, SQL_PORT, STATS_PORT, Site, ZOOKEEPER_PORT};
-use super::{Credentials, NodePlan, Plan, Publish, Service, Timing, local, patroni, project, settings, waves};
-use crate::lab::Loaded;
+use super::{Credentials, NodePlan, Plan, Publish, Service, Timing, local, patroni, project};
 use crate::lab::model::{LabFile, Node};
+use crate::lab::order::waves;
+use crate::lab::{Loaded, settings};
 
 /// What a plan depends on beside the lab.
 #[derive(Debug, Clone)]
@@ -78,7 +79,7 @@ pub fn plan(loaded: &Loaded, options: &PlanOptions) -> Result<Plan, PlanError> {
     let nodes = site.nodes().map(|(name, node)| node_plan(&site, name, node, options, &renderer));
     let nodes = nodes.collect::<Result<Vec<_>, PlanError>>()?;
     let needs: Vec<_> = site.nodes().map(|(name, node)| (name, node.needs())).collect();
-    let waves = waves::waves(&needs).map_err(|circle| PlanError::Circle { circle: circle.join(" -> ") })?;
+    let waves = waves(&needs).map_err(|circle| PlanError::Circle { circle: circle.join(" -> ") })?;
     let (scope, namespace) = cluster_names(lab);
     Ok(Plan {
         deployment: options.deployment.clone(),

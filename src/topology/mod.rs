@@ -6,9 +6,7 @@ mod patroni;
 pub mod plan;
 mod project;
 mod render;
-pub mod settings;
 mod site;
-pub mod waves;
 
 pub use make::{PlanError, PlanOptions, plan, timing};
 pub use plan::{ConfigFile, Credentials, NodePlan, Plan, Publish, Service, Timing};

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::settings::at;
 use super::{Credentials, Timing};
+use crate::lab::settings::at;
 
 /// Where a node runs, as far as its configuration must say it.
 pub struct Place {

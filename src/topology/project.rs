@@ -8,8 +8,9 @@ use super::local::{haproxy_context, without_nulls};
 use super::patroni::{self, Place};
 use super::render::Renderer;
 use super::site::{ELECTION_PORT, PEER_PORT, REST_PORT, SQL_PORT, Site, ZOOKEEPER_PORT};
-use super::{ConfigFile, PlanError, Publish, settings};
+use super::{ConfigFile, PlanError, Publish};
 use crate::lab::model::{HaproxyNode, Node, PostgresNode, ZookeeperNode};
+use crate::lab::settings;
 
 /// The image that the first Dockerfile makes.
 const BUILT_IMAGE: &str = "my-postgres-patroni";

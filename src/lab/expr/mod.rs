@@ -89,22 +89,22 @@ pub fn render(template: &str, ctx: &impl Serialize) -> Result<String, ExprError>
     if !is_template(template) {
         return Ok(template.to_owned());
     }
-    bounded().render_str(template, Serde(ctx)).map_err(|error| explained(template, &error))
+    bounded().render_str(template, Serde(ctx)).map_err(|error| explained(template, &error, false))
 }
 
 /// Whether a bare expression holds, and what its parts were.
 pub fn holds(expr: &str, ctx: &impl Serialize) -> Result<Truth, ExprError> {
     let env = bounded();
     let ctx = minijinja::Value::from(Serde(ctx));
-    let compiled = env.compile_expression(expr).map_err(|error| explained(expr, &error))?;
-    let holds = compiled.eval(ctx.clone()).map_err(|error| explained(expr, &error))?.is_true();
+    let compiled = env.compile_expression(expr).map_err(|error| explained(expr, &error, true))?;
+    let holds = compiled.eval(ctx.clone()).map_err(|error| explained(expr, &error, true))?.is_true();
     Ok(Truth { expr: expr.to_owned(), holds, parts: explain::parts(&env, expr, &ctx) })
 }
 
 /// Whether the text is a well-formed bare expression; and the names that it reads.
 pub fn check_expression(expr: &str) -> Result<BTreeSet<String>, ExprError> {
     let env = bounded();
-    let compiled = env.compile_expression(expr).map_err(|error| explained(expr, &error))?;
+    let compiled = env.compile_expression(expr).map_err(|error| explained(expr, &error, true))?;
     Ok(compiled.undeclared_variables(true).into_iter().filter(|name| !is_global(&env, name)).collect())
 }
 
@@ -114,7 +114,7 @@ pub fn check_template(template: &str) -> Result<BTreeSet<String>, ExprError> {
         return Ok(BTreeSet::new());
     }
     let env = bounded();
-    let compiled = env.template_from_str(template).map_err(|error| explained(template, &error))?;
+    let compiled = env.template_from_str(template).map_err(|error| explained(template, &error, false))?;
     Ok(compiled.undeclared_variables(true).into_iter().filter(|name| !is_global(&env, name)).collect())
 }
 
@@ -129,8 +129,8 @@ fn is_global(env: &Environment<'_>, path: &str) -> bool {
 }
 
 fn evaluate(env: &Environment<'_>, expr: &str, ctx: &minijinja::Value) -> Result<Value, ExprError> {
-    let compiled = env.compile_expression_owned(expr.to_owned()).map_err(|error| explained(expr, &error))?;
-    let value = compiled.eval(ctx.clone()).map_err(|error| explained(expr, &error))?;
+    let compiled = env.compile_expression_owned(expr.to_owned()).map_err(|error| explained(expr, &error, true))?;
+    let value = compiled.eval(ctx.clone()).map_err(|error| explained(expr, &error, true))?;
     if value.is_undefined() {
         return Err(undefined(expr, compiled.undeclared_variables(true)));
     }
@@ -161,7 +161,7 @@ fn sole_expression(template: &str) -> Option<&str> {
     bounded().compile_expression(inner).is_ok().then_some(inner)
 }
 
-fn explained(source: &str, error: &Error) -> ExprError {
+fn explained(source: &str, error: &Error, bare: bool) -> ExprError {
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let message = match error.kind() {
         ErrorKind::OutOfFuel => "it takes too long: labs may only compute a little".to_owned(),
@@ -169,7 +169,7 @@ fn explained(source: &str, error: &Error) -> ExprError {
         ErrorKind::SyntaxError => format!("it is not well-formed: {detail}"),
         _ => detail,
     };
-    let wrapped = source.trim_start().starts_with("{{") && error.kind() == ErrorKind::SyntaxError;
+    let wrapped = bare && source.trim_start().starts_with("{{") && error.kind() == ErrorKind::SyntaxError;
     ExprError {
         source_text: source.to_owned(),
         message,

@@ -45,6 +45,7 @@ pub struct Param {
 
 /// One step: exactly one action, what must hold before it means anything, what must hold after it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = crate::lab::schema::exactly_one)]
 pub struct Step {
     /// A name for this step within its check.
     #[serde(default)]
@@ -99,4 +100,23 @@ pub enum StepAction {
     Wait(WaitStep),
     /// Start, or stop and judge, a workload.
     Workload(WorkloadStep),
+}
+
+impl StepAction {
+    /// The fields of the step's result: what its expressions can read by name.
+    pub fn result(&self) -> &'static [&'static str] {
+        match self {
+            StepAction::Sql(_) => &["rows", "columns", "count", "first", "node", "sqlstate", "error"],
+            StepAction::Http(_) => &["status", "body", "node"],
+            StepAction::Dcs(_) => &["value", "exists", "children", "owner"],
+            StepAction::Haproxy(_) => &["servers", "up", "down"],
+            StepAction::Cluster(_) | StepAction::Wait(_) => &["cluster", "proxy"],
+            StepAction::Exec(_) => &["code", "stdout", "stderr", "node"],
+            StepAction::Logs(_) => &["lines", "count", "node"],
+            StepAction::Fault(_) => &["node", "role", "member", "timeline", "at"],
+            StepAction::Workload(_) => {
+                &["paths", "lost", "unexpected", "duplicated", "recovered", "overlap", "acked_during_fault", "acked"]
+            }
+        }
+    }
 }

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Span(pub Duration);
 
+impl Span {
+    /// The pattern of the JSON Schema.
+    pub const PATTERN: &str = "^[0-9]+(ms|s|m)$";
+}
+
 impl TryFrom<String> for Span {
     type Error = String;
 
@@ -36,7 +41,7 @@ impl JsonSchema for Span {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^[0-9]+(ms|s|m)$",
+            "pattern": Span::PATTERN,
             "description": "A length of time: a whole number and `ms`, `s` or `m`."
         })
     }

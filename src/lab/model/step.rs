@@ -145,6 +145,7 @@ pub struct WaitStep {
 /// A workload step: start one, or stop one and judge what it recorded.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(transform = crate::lab::schema::exactly_one)]
 pub enum WorkloadStep {
     /// Start writers. They go on until they are stopped, through whatever happens.
     Start(WorkloadStart),

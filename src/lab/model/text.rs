@@ -25,7 +25,7 @@ impl Lang {
 
 /// A text in both languages, or one text that serves both (a command, a name).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 pub enum Text {
     /// The same in every language.
     Same(String),

@@ -81,6 +81,7 @@ pub struct ZookeeperNode {
 pub struct ZookeeperPublish {
     /// The host port of the client port 2181.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub client: Option<u16>,
 }
 
@@ -102,18 +103,23 @@ pub struct ZookeeperDefaults {
 pub struct ZookeeperSettings {
     /// The basic time unit, in ms (2000 unless told); sessions last 2 to 20 ticks.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub tick_time: Option<u32>,
     /// The shortest session that a client may ask for, in ms.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub min_session_timeout: Option<u32>,
     /// The longest session that a client may ask for, in ms.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub max_session_timeout: Option<u32>,
     /// Ticks that a follower may take to connect to its leader.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub init_limit: Option<u32>,
     /// Ticks that a follower may lag behind its leader.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub sync_limit: Option<u32>,
 }
 
@@ -158,9 +164,11 @@ pub struct PostgresNode {
 pub struct PostgresPublish {
     /// The host port of PostgreSQL's 5432.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub sql: Option<u16>,
     /// The host port of the agent's REST API, 8008.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub rest: Option<u16>,
 }
 
@@ -204,9 +212,11 @@ pub struct HaproxyNode {
 pub struct HaproxyPublish {
     /// The host port of the entry point, 5432.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub sql: Option<u16>,
     /// The host port of the statistics page, 7000.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 65535))]
     pub stats: Option<u16>,
 }
 
@@ -228,9 +238,11 @@ pub struct HaproxyDefaults {
 pub struct HaproxySettings {
     /// `maxconn` of the process (100).
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub maxconn: Option<u32>,
     /// `maxconn` of each server (100).
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub server_maxconn: Option<u32>,
     /// `retries` (2).
     #[serde(default)]
@@ -255,9 +267,11 @@ pub struct HaproxySettings {
     pub inter: Option<String>,
     /// `fall`: failed checks after which a server is down (3).
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub fall: Option<u32>,
     /// `rise`: passed checks after which a server is up (2).
     #[serde(default)]
+    #[schemars(range(min = 1))]
     pub rise: Option<u32>,
     /// Whether a dead server's sessions are cut: `on-marked-down shutdown-sessions` (true).
     #[serde(default)]

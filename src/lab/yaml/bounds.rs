@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_saphyr::granit_parser::ErrorKind;
+use serde_saphyr::localizer::ExternalMessageSource;
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
 
 use super::Node;
@@ -28,7 +30,6 @@ fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
-            flow_nesting_limit: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: 4 * MAX_NODES,
             max_aliases: MAX_ALIASES,
@@ -50,23 +51,31 @@ fn options() -> serde_saphyr::Options {
 
 fn explain(file: &Arc<File>, error: &serde_saphyr::Error) -> Diagnostic {
     use serde_saphyr::Error;
-    let start = error.location().and_then(|location| location.span().byte_offset()).unwrap_or(0) as usize;
-    let start = start.min(file.text.len());
+    let start = error.location().map_or(0, |location| byte(&file.text, location.line(), location.column()));
     let end = start + file.text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-    let bounded = matches!(
-        error,
-        Error::Budget { .. }
-            | Error::AliasReplayCounterOverflow { .. }
-            | Error::AliasReplayLimitExceeded { .. }
-            | Error::AliasExpansionLimitExceeded { .. }
-            | Error::AliasReplayStackDepthExceeded { .. }
-    );
+    let cause = match error {
+        Error::AliasError { error, .. } => error.without_snippet(),
+        error => error,
+    };
+    let too_deep = matches!(cause, Error::ExternalMessage { source, .. } if matches!(
+        source.as_ref(),
+        ExternalMessageSource::Parser(error) if *error.kind() == ErrorKind::RecursionLimitExceeded
+    ));
+    let bounded = too_deep
+        || matches!(
+            cause,
+            Error::Budget { .. }
+                | Error::AliasReplayCounterOverflow { .. }
+                | Error::AliasReplayLimitExceeded { .. }
+                | Error::AliasExpansionLimitExceeded { .. }
+                | Error::AliasReplayStackDepthExceeded { .. }
+        );
     if bounded {
         return Diagnostic::error(Code::TooLarge, "the file would grow beyond what a lab may be".to_owned())
             .at(file, start..end, "the limit was reached here")
             .help(format!(
                 "a lab may nest {MAX_DEPTH} levels and hold {MAX_NODES} values; its aliases may add {MAX_REPLAYED} ({})",
-                message(error)
+                message(cause)
             ));
     }
     let what = Diagnostic::error(Code::NotYaml, format!("this is not well-formed YAML: {}", message(error)));
@@ -83,8 +92,18 @@ fn explain(file: &Arc<File>, error: &serde_saphyr::Error) -> Diagnostic {
     }
 }
 
+/// The byte at a line and a column, both counted from 1.
+fn byte(text: &str, line: u64, column: u64) -> usize {
+    let counted = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(counted(line)).map(str::len).sum();
+    let rest = &text[start..];
+    start + rest.char_indices().nth(counted(column)).map_or(rest.len(), |(at, _)| at)
+}
+
+/// What the parser says, without the place: that is shown beside it.
 fn message(error: &serde_saphyr::Error) -> String {
     let text = error.to_string();
     let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    line.split(" at line ").next().unwrap_or(line).to_owned()
 }

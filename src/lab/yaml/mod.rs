@@ -4,4 +4,4 @@ mod bounds;
 mod tree;
 
 pub use bounds::{MAX_BYTES, parse};
-pub use tree::Node;
+pub use tree::{Data, Entry, Node};

@@ -44,7 +44,6 @@ pub struct Entry {
     pub value: Node,
 }
 
-#[allow(dead_code)]
 impl Node {
     /// The entries of a mapping; none of anything else.
     pub fn entries(&self) -> &[Entry] {
@@ -78,6 +77,14 @@ impl Node {
     /// The entry of a key.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|entry| entry.key == key)
+    }
+
+    /// The value at a path of keys; numbers count the items of a list from 0.
+    pub fn find(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, step| match &node.data {
+            Data::List(items) => items.get(step.parse::<usize>().ok()?),
+            _ => node.get(step),
+        })
     }
 
     /// What the value is, in words.

@@ -8,7 +8,8 @@ use crate::report::picture::svg::escape;
 pub fn block(language: &str, text: &str) -> String {
     let paint: fn(&str) -> String = match language {
         "yaml" | "yml" => yaml,
-        "dockerfile" | "haproxy" => words,
+        "dockerfile" => |line| first_word(line, |word, _| word.bytes().all(|byte| byte.is_ascii_uppercase())),
+        "haproxy" => |line| first_word(line, |_, indent| indent.len() <= 4),
         "console" => console,
         _ => escape,
     };
@@ -51,8 +52,8 @@ fn value(text: &str) -> String {
     if quoted { span("s", text) } else { escape(text) }
 }
 
-/// The first word of a line, as in a Dockerfile or haproxy.cfg.
-fn words(line: &str) -> String {
+/// The first word of a line, where `known` takes it for a keyword: a Dockerfile's instruction, a directive of haproxy.cfg.
+fn first_word(line: &str, known: impl Fn(&str, &str) -> bool) -> String {
     let body = line.trim_start();
     let indent = &line[..line.len() - body.len()];
     if body.starts_with('#') {
@@ -60,8 +61,7 @@ fn words(line: &str) -> String {
     }
     let length = body.find(char::is_whitespace).unwrap_or(body.len());
     let (word, rest) = body.split_at(length);
-    let known = word.chars().all(|c| c.is_ascii_uppercase()) || indent.is_empty() || indent.len() == 4;
-    if word.is_empty() || !known {
+    if word.is_empty() || !known(word, indent) {
         return escape(line);
     }
     format!("{}{}{}", escape(indent), span("k", word), escape(rest))
@@ -70,6 +70,7 @@ fn words(line: &str) -> String {
 fn console(line: &str) -> String {
     match line.strip_prefix("$ ") {
         Some(command) => format!("{} {}", span("p", "$"), span("t", command)),
+        None if line.starts_with("# ") => span("c", line),
         None => escape(line),
     }
 }

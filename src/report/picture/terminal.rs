@@ -12,6 +12,8 @@ const COLUMNS: std::ops::RangeInclusive<usize> = 64..=112;
 /// One command with its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
+    /// Whose it was and when; stands above it as a comment. Empty for none.
+    pub note: String,
     /// The command; lines of a longer one are shown as its continuation. None for output without one.
     pub command: Option<String>,
     /// What it printed.
@@ -33,12 +35,18 @@ pub fn draw(title: &str, subtitle: &str, entries: &[Entry], most: usize, more: i
         .iter()
         .flat_map(|entry| {
             let command = entry.command.iter().flat_map(|text| text.lines()).map(|line| width(line) + 2);
-            command.chain(entry.output.lines().map(width))
+            command.chain(entry.output.lines().map(width)).chain([width(&entry.note) + 2])
         })
         .max()
         .unwrap_or(0);
     let columns = widest.clamp(*COLUMNS.start(), *COLUMNS.end());
-    let lines: Vec<Line> = entries.iter().flat_map(|entry| lines_of(entry, columns, most, &more)).collect();
+    let mut lines: Vec<Line> = Vec::new();
+    for entry in entries {
+        if !lines.is_empty() {
+            lines.push(Line { class: "lr-mono", prompt: false, text: String::new() });
+        }
+        lines.extend(lines_of(entry, columns, most, &more));
+    }
     let titles = text_width(title, FONT) + text_width(subtitle, FONT) + 110.0;
     let window = (to_f64(columns) * FONT * MONO + 2.0 * PAD).max(titles);
     let height = BAR + PAD + to_f64(lines.len()) * LINE + PAD - 4.0;
@@ -63,6 +71,9 @@ pub fn draw(title: &str, subtitle: &str, entries: &[Entry], most: usize, more: i
 
 fn lines_of(entry: &Entry, columns: usize, most: usize, more: &impl Fn(usize) -> String) -> Vec<Line> {
     let mut lines = Vec::new();
+    if !entry.note.is_empty() {
+        lines.push(Line { class: "lr-mono lr-dim", prompt: false, text: format!("# {}", entry.note) });
+    }
     for (place, text) in entry.command.iter().flat_map(|text| text.lines()).enumerate() {
         for (part, text) in wrap(&expand_tabs(text), columns - 2).into_iter().enumerate() {
             let prompt = place == 0 && part == 0;
@@ -133,7 +144,7 @@ mod tests {
     use super::*;
 
     fn entry(command: &str, output: &str) -> Entry {
-        Entry { command: Some(command.to_owned()), output: output.to_owned() }
+        Entry { note: String::new(), command: Some(command.to_owned()), output: output.to_owned() }
     }
 
     #[test]
@@ -156,6 +167,12 @@ mod tests {
     fn every_command_has_its_prompt() {
         let svg = draw("pg", "", &[entry("one", "1"), entry("two\n  and more", "2")], 10, |_| String::new());
         assert_eq!(svg.inline().matches(">$<").count(), 2);
+    }
+
+    #[test]
+    fn every_command_says_whose_it_was() {
+        let noted = Entry { note: "pg-slave · реплика".to_owned(), ..entry("one", "1") };
+        assert!(draw("pg", "", &[noted], 10, |_| String::new()).inline().contains("># pg-slave · реплика<"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn draw(view: &View) -> Svg {
     let proxies = centers(view.proxies.len());
     let databases = centers(view.databases.len());
     let stores = centers(view.stores.len());
-    let leader = view.databases.iter().position(|node| is_leader(node));
+    let leader = view.databases.iter().position(is_leader);
 
     for proxy in &proxies {
         arrow(&mut svg, "lr-flow", (WIDTH / 2.0, ROWS[0] + 44.0), (*proxy, ROWS[1]));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::lab::model::{
+use super::model::{
     AgentKind, HaproxyNode, HaproxySettings, NodeDefaults, PostgresNode, ZookeeperNode, ZookeeperSettings,
 };
 

@@ -1,4 +1,4 @@
-//! Start order: each node starts in the first wave in which everything that it needs is up.
+//! What comes after what: a node or part comes in the first wave in which everything that it needs has been.
 
 /// The names, wave by wave and in their given order; or one circle of needs, from a name round to itself.
 /// Needs that are no name of the list are taken for met.

@@ -1,0 +1,198 @@
+//! A check by itself: its names, its steps' expressions, and whether it can fail at all.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Meaning;
+use super::names::ROLES;
+use super::text::Form;
+use crate::lab::diagnostic::{Code, File};
+use crate::lab::expr;
+use crate::lab::model::{CheckFile, Step, StepAction, WorkloadStep};
+use crate::lab::yaml::Node;
+
+/// What every expression of a check can read beside captures and its step's result.
+pub const SCOPE: [&str; 6] = ["vars", "params", "checks", "run", "workload", "result"];
+
+/// A check that was read, with its places.
+#[derive(Debug, Clone)]
+pub struct CheckSource {
+    /// The check.
+    pub check: Arc<CheckFile>,
+    /// Its file.
+    pub file: Arc<File>,
+    /// Its tree.
+    pub tree: Arc<Node>,
+}
+
+/// What the expressions of one step can read.
+struct Scope<'a> {
+    check: &'a CheckFile,
+    captures: BTreeSet<String>,
+    result: &'static [&'static str],
+}
+
+impl Scope<'_> {
+    /// Whether a name is there; otherwise the names of its kind that are.
+    fn known(&self, name: &str) -> Result<(), Vec<String>> {
+        let mut steps = name.split('.');
+        let (root, field) = (steps.next().unwrap_or_default(), steps.next());
+        match (root, field) {
+            ("params", Some(field)) if !self.check.params.contains_key(field) => {
+                Err(self.check.params.keys().map(|param| format!("params.{param}")).collect())
+            }
+            ("run", Some(field)) if field != "id" => Err(vec!["run.id".to_owned()]),
+            ("result", Some(field)) if !self.result.contains(&field) => {
+                Err(self.result.iter().map(|name| format!("result.{name}")).collect())
+            }
+            ("result", _) if self.result.is_empty() => Err(self.captures.iter().cloned().collect()),
+            (root, _) if SCOPE.contains(&root) || self.captures.contains(root) || self.result.contains(&root) => Ok(()),
+            _ => {
+                let fields = self.result.iter().map(|name| (*name).to_owned());
+                let scope = ["vars", "params", "checks"].map(str::to_owned);
+                Err(self.captures.iter().cloned().chain(fields).chain(scope).collect())
+            }
+        }
+    }
+}
+
+impl Meaning<'_> {
+    pub(super) fn check(&mut self, check: &CheckFile, name: &str) {
+        self.format(&check.check, "check");
+        if check.name != name {
+            let place = self.value(&["name"]);
+            self.error(
+                Code::BadName,
+                format!("the check is named `{}`, but its file `{name}.yaml`", check.name),
+                place,
+            )
+            .with_help("give both the same name");
+        }
+        let place = self.value(&["name"]);
+        self.id(&check.name, place);
+        if !check.steps.iter().any(expects) {
+            let place = self.key(&["steps"]);
+            self.error(Code::Vacuous, "this check expects nothing, so that it could never fail", place)
+                .with_help("give a step an `expect`, or wait `until` something holds");
+        }
+        let mut captures = BTreeSet::new();
+        let mut ids: Vec<&str> = Vec::new();
+        for (list, steps) in [("steps", &check.steps), ("finally", &check.finally)] {
+            for (index, step) in steps.iter().enumerate() {
+                let at = index.to_string();
+                self.step(check, step, &[list, &at], &mut captures);
+                if let Some(id) = &step.id {
+                    let place = self.value(&[list, &at, "id"]);
+                    self.id(id, place.clone());
+                    if ids.contains(&id.as_str()) {
+                        self.error(Code::Twice, format!("two steps are named `{id}`"), place);
+                    }
+                    ids.push(id);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, check: &CheckFile, step: &Step, path: &[&str], captures: &mut BTreeSet<String>) {
+        let before = Scope { check, captures: captures.clone(), result: &[] };
+        let known_before = |name: &str| before.known(name);
+        if let Some(when) = &step.when {
+            let place = self.value(&[path, &["when"]].concat());
+            self.reads(Form::Expression, when, place, &known_before);
+        }
+        for (place, text) in self.templates(&step.action, path) {
+            self.reads(Form::Template, &text, place, &known_before);
+        }
+        if let StepAction::Wait(wait) = &step.action {
+            let scope = Scope { check, captures: captures.clone(), result: step.action.result() };
+            for (words, expression) in &wait.until {
+                let place = self.value(&[path, &["wait", "until", words]].concat());
+                self.reads(Form::Expression, expression, place, &|name| scope.known(name));
+            }
+        }
+        self.captures(check, step, path, captures);
+        let after = Scope { check, captures: captures.clone(), result: step.action.result() };
+        for (list, expressions) in [("require", &step.require), ("expect", &step.expect)] {
+            for (index, expression) in expressions.iter().enumerate() {
+                let place = self.value(&[path, &[list, &index.to_string()]].concat());
+                self.reads(Form::Expression, expression, place, &|name| after.known(name));
+            }
+        }
+        if let Some(hint) = &step.hint {
+            self.reads_text(hint, &[path, &["hint"]].concat(), &|name| after.known(name));
+        }
+        self.reads_text(&step.title, &[path, &["title"]].concat(), &known_before);
+    }
+
+    fn captures(&mut self, check: &CheckFile, step: &Step, path: &[&str], captures: &mut BTreeSet<String>) {
+        for (name, expression) in &step.capture {
+            let scope = Scope { check, captures: captures.clone(), result: step.action.result() };
+            let at = [path, &["capture", name]].concat();
+            let place = self.value(&at);
+            self.reads(Form::Expression, expression, place, &|name| scope.known(name));
+            let key = self.key(&at);
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) {
+                self.error(Code::BadName, format!("`{name}` cannot be the name of a captured value"), key)
+                    .with_help("expressions read it by that name: use lower-case letters, digits and underscores");
+            } else if SCOPE.contains(&name.as_str()) {
+                self.error(Code::BadName, format!("`{name}` would hide what every expression can read"), key)
+                    .with_help("choose another name for the captured value");
+            }
+            captures.insert(name.clone());
+        }
+    }
+
+    /// Every text of an action that is a template, with its place.
+    fn templates(&self, action: &StepAction, path: &[&str]) -> Vec<(Range<usize>, String)> {
+        let one = |keys: &[&str], text: &str| vec![(self.value(&[path, keys].concat()), text.to_owned())];
+        match action {
+            StepAction::Sql(step) => [one(&["sql", "on"], &step.on), one(&["sql", "run"], &step.run)].concat(),
+            StepAction::Http(step) => [one(&["http", "on"], &step.on), one(&["http", "path"], &step.path)].concat(),
+            StepAction::Dcs(step) => one(&["dcs", "get"], &step.get),
+            StepAction::Haproxy(step) => one(&["haproxy", "on"], &step.on),
+            StepAction::Exec(step) => {
+                let argv = step.argv.iter().enumerate();
+                let argv = argv.flat_map(|(index, text)| one(&["exec", "argv", &index.to_string()], text));
+                one(&["exec", "on"], &step.on).into_iter().chain(argv).collect()
+            }
+            StepAction::Logs(step) => {
+                let matches = step.matches.iter().flat_map(|text| one(&["logs", "matches"], text));
+                one(&["logs", "on"], &step.on).into_iter().chain(matches).collect()
+            }
+            StepAction::Fault(step) => one(&["fault", "on"], &step.on),
+            StepAction::Workload(WorkloadStep::Start(start)) => one(&["workload", "start", "table"], &start.table),
+            StepAction::Cluster(_) | StepAction::Wait(_) | StepAction::Workload(WorkloadStep::Stop(_)) => Vec::new(),
+        }
+    }
+}
+
+/// Whether a step can turn out otherwise than a pass because of what it looks at.
+fn expects(step: &Step) -> bool {
+    let action = match &step.action {
+        StepAction::Sql(sql) => sql.expect_error.is_some(),
+        StepAction::Http(http) => http.expect_status.is_some(),
+        StepAction::Wait(wait) => !wait.until.is_empty(),
+        _ => false,
+    };
+    action || !step.expect.is_empty()
+}
+
+/// Where a step is aimed, with the key that says so; none where it is aimed at nothing.
+pub fn aim(action: &StepAction) -> Option<(&'static str, &str)> {
+    match action {
+        StepAction::Sql(step) => Some(("sql", &step.on)),
+        StepAction::Http(step) => Some(("http", &step.on)),
+        StepAction::Haproxy(step) => Some(("haproxy", &step.on)),
+        StepAction::Exec(step) => Some(("exec", &step.on)),
+        StepAction::Logs(step) => Some(("logs", &step.on)),
+        StepAction::Fault(step) => Some(("fault", &step.on)),
+        StepAction::Dcs(_) | StepAction::Cluster(_) | StepAction::Wait(_) | StepAction::Workload(_) => None,
+    }
+}
+
+/// Whether `on` names a node, not a role and not an expression.
+pub fn names_node(on: &str) -> bool {
+    !expr::is_template(on) && !ROLES.contains(&on)
+}
