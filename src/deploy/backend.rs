@@ -1,12 +1,11 @@
 //! What a backend can do with a deployment.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Deployment;
+use super::{DeployError, Deployment};
 
 /// What a node's service is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,84 +72,4 @@ pub trait Backend: Send + Sync {
     async fn logs(&self, deployment: &Deployment, node: &str, offset: u64) -> Result<(String, u64), DeployError>;
     /// Take down everything, prove that nothing is left, and say what was removed. Runs are kept.
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError>;
-}
-
-/// What can go wrong with nodes.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum DeployError {
-    /// A program is not installed.
-    #[error("{program} is not installed: {looked}")]
-    #[diagnostic(code(LR0301), help("install it: apt-get install {package}"))]
-    MissingProgram {
-        /// The program.
-        program: String,
-        /// Where it was looked for.
-        looked: String,
-        /// The Debian package.
-        package: String,
-    },
-    /// A port of the host is taken.
-    #[error("port {port} on 127.0.0.1, published by {node}, is taken{holder}")]
-    #[diagnostic(code(LR0302), help("free it, or move all published ports: --port-offset 10000"))]
-    PortTaken {
-        /// The port.
-        port: u16,
-        /// The node that publishes it.
-        node: String,
-        /// Who holds it: ` by NAME (pid N)`, where that could be found.
-        holder: String,
-    },
-    /// A node did not become what it should in time.
-    #[error("{node} is not up after {after_s} s: {last_status}")]
-    #[diagnostic(code(LR0303), help("its log ends with:\n{log_tail}"))]
-    NotUp {
-        /// The node, or `the cluster`.
-        node: String,
-        /// How long was waited.
-        after_s: u64,
-        /// What was not yet true.
-        last_status: String,
-        /// The last lines of the guilty node's log.
-        log_tail: String,
-    },
-    /// There is no such node.
-    #[error("there is no node `{node}` in {deployment} (its nodes: {known})")]
-    #[diagnostic(code(LR0304))]
-    UnknownNode {
-        /// As it was asked for.
-        node: String,
-        /// The deployment.
-        deployment: String,
-        /// All nodes.
-        known: String,
-    },
-    /// Something is left after a destroy.
-    #[error("{deployment} is not wholly destroyed: {left}")]
-    #[diagnostic(code(LR0305), help("run `labrun destroy` again; if it stays, look at the processes named above"))]
-    Left {
-        /// The deployment.
-        deployment: String,
-        /// What is left.
-        left: String,
-    },
-    /// A file or folder could not be read or written.
-    #[error("{what} {path}: {source}")]
-    #[diagnostic(code(LR0306))]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// A process could not be started, signalled or awaited.
-    #[error("{what}: {why}")]
-    #[diagnostic(code(LR0307))]
-    Process {
-        /// What was tried.
-        what: String,
-        /// Why not.
-        why: String,
-    },
 }

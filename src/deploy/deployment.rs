@@ -6,7 +6,7 @@
 //!   deployment.json     this file; mode 0600, since it holds the database's passwords
 //!   lock                held (flock) by every command that changes the deployment
 //!   project/            the rendered compose project, free of this machine's paths
-//!   nodes/<node>/       the local backend's node folders
+//!   nodes/<node>/       the local backend's node folders (or in a run folder, see [`Place::run_dir`])
 //!   runs/<time>/        verifications: run.json, events.jsonl, history.jsonl, report.*.md
 //!   runs/latest         a link to the newest one
 //! ```
@@ -16,7 +16,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::DeployError;
 use crate::topology::{Credentials, Plan, Service, Timing};
+
+/// The format of the state file.
+pub const STATE_FORMAT: &str = "labrun-deployment/v1";
+/// The folder of the nodes' folders, below [`Place::run_dir`].
+pub const NODES: &str = "nodes";
 
 /// A port of a node, as this machine reaches it.
 pub type Endpoint = SocketAddr;
@@ -46,6 +52,58 @@ pub struct Deployment {
     pub plan: Plan,
     /// The nodes.
     pub nodes: Vec<DeployedNode>,
+    /// What was asked for when it was deployed.
+    pub options: Options,
+    /// Where the local backend put it.
+    pub place: Place,
+}
+
+/// What is asked for beside the lab.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Options {
+    /// Added to every published port.
+    pub port_offset: u16,
+    /// Whether ports are published at all.
+    pub publish: bool,
+    /// The user that nodes run as, where root asked for one.
+    pub user: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { port_offset: 0, publish: true, user: None }
+    }
+}
+
+/// Where the local backend put a deployment, and how it runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The folder that holds `nodes/`: the deployment's own, or, where the nodes' user cannot enter that, a run
+    /// folder below `/var/tmp` or `/tmp` that is removed with the deployment.
+    pub run_dir: PathBuf,
+    /// The user that nodes run as; none where it is the one who runs labrun.
+    pub user: Option<String>,
+    /// The block of loopback addresses: `127.x.y`.
+    pub block: [u8; 3],
+    /// The programs that nodes run.
+    pub programs: Programs,
+}
+
+/// The programs that nodes run, where they were found. A program that no node needs may be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Programs {
+    /// labrun's node agent.
+    pub agent: PathBuf,
+    /// The folder with `postgres`, `initdb`, `pg_basebackup` and `pg_rewind`.
+    pub postgres_bin: Option<PathBuf>,
+    /// `java`.
+    pub java: Option<PathBuf>,
+    /// ZooKeeper's jars, in the order of the class path.
+    pub zookeeper: Vec<PathBuf>,
+    /// `haproxy`.
+    pub haproxy: Option<PathBuf>,
+    /// `patroni`.
+    pub patroni: Option<PathBuf>,
 }
 
 /// Who runs the nodes.
@@ -90,6 +148,20 @@ pub struct DeployedNode {
 }
 
 impl Deployment {
+    /// The folder with the nodes' folders.
+    pub fn nodes_dir(&self) -> PathBuf {
+        self.place.run_dir.join(NODES)
+    }
+
+    /// The node of that name, or an error that names all there are.
+    pub fn known(&self, name: &str) -> Result<&DeployedNode, DeployError> {
+        self.node(name).ok_or_else(|| DeployError::UnknownNode {
+            node: name.to_owned(),
+            deployment: self.name.clone(),
+            known: self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&DeployedNode> {
         self.nodes.iter().find(|node| node.name == name)

@@ -1,8 +1,20 @@
 //! Bringing a plan up, and taking it down: the [`Backend`] trait, its peers, and the deployment's state file.
 
 pub mod backend;
+mod create;
 pub mod deployment;
+mod differences;
+pub mod doctor;
+pub mod error;
 pub mod local;
+pub mod lock;
+mod remove;
+pub mod state;
 
-pub use backend::{Backend, DeployError, ExecOutput, NodeStatus, Progress};
-pub use deployment::{BackendKind, DeployedNode, Deployment, Endpoint, Phase};
+pub use backend::{Backend, ExecOutput, NodeStatus, Progress};
+pub use create::{Deployed, Request, all_run, deploy, sketch, until_ready};
+pub use deployment::{BackendKind, DeployedNode, Deployment, Endpoint, Options, Phase, Place, Programs};
+pub use error::DeployError;
+pub use local::Local;
+pub use lock::Lock;
+pub use remove::destroy;

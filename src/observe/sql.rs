@@ -85,6 +85,14 @@ impl Sql {
         let messages = answer.map_err(|_| timed_out(address, self.limit))?.map_err(|error| explain(address, &error))?;
         Ok(collect(messages))
     }
+
+    /// Run `statements`, as one transaction, and give every one's result.
+    pub async fn run_each(&self, statements: &str) -> Result<Vec<SqlOutput>, SqlError> {
+        let address = self.address;
+        let answer = tokio::time::timeout(self.limit, self.client.simple_query(statements)).await;
+        let messages = answer.map_err(|_| timed_out(address, self.limit))?.map_err(|error| explain(address, &error))?;
+        Ok(collect_each(messages))
+    }
 }
 
 impl Drop for Sql {
@@ -119,6 +127,19 @@ fn collect(messages: Vec<SimpleQueryMessage>) -> SqlOutput {
         }
     }
     output
+}
+
+fn collect_each(messages: Vec<SimpleQueryMessage>) -> Vec<SqlOutput> {
+    let mut outputs = Vec::new();
+    let mut of_one = Vec::new();
+    for message in messages {
+        let ends = matches!(message, SimpleQueryMessage::CommandComplete(_));
+        of_one.push(message);
+        if ends {
+            outputs.push(collect(std::mem::take(&mut of_one)));
+        }
+    }
+    outputs
 }
 
 fn timed_out(address: SocketAddr, limit: Duration) -> SqlError {

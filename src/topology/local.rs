@@ -11,7 +11,7 @@ use super::patroni::{self, Place};
 use super::render::Renderer;
 use super::site::{ELECTION_PORT, PEER_PORT, REST_PORT, SQL_PORT, STATS_PORT, Site, ZOOKEEPER_PORT};
 use super::{ConfigFile, PlanError, PlanOptions};
-use crate::lab::model::{HaproxyNode, Node, PostgresNode, ZookeeperNode};
+use crate::lab::model::{AgentKind, HaproxyNode, Node, PostgresNode, ZookeeperNode};
 use crate::lab::settings;
 
 /// A node's files.
@@ -87,6 +87,10 @@ fn postgres(
         pgpass: dir.join("pgpass").display().to_string(),
     };
     let fragment = patroni::private_tmp(&settings::patroni(site.defaults(), node));
+    let fragment = match settings::agent(site.defaults(), node) {
+        AgentKind::Patroni => patroni::sockets_outside_data(fragment),
+        AgentKind::Labrun => fragment,
+    };
     let document = patroni::document(&fragment, site.member(name), &place);
     let content = renderer.file("patroni.yml", &json!({"patroni": document}))?;
     Ok(ConfigFile { path: site.postgres_file(name), content, secret: true })

@@ -79,6 +79,20 @@ pub fn private_tmp(fragment: &Map<String, Value>) -> Map<String, Value> {
     fragment.iter().map(|(key, value)| (key.clone(), walk(key, value))).collect()
 }
 
+/// The fragment for real Patroni on nodes that share one process table. A socket in the data directory (`.`) leaves a
+/// lock file there that pg_basebackup copies: in a container the process that it names does not exist and the copy is
+/// stale, here it does and PostgreSQL refuses to start. So the socket goes into the folder above.
+pub fn sockets_outside_data(mut fragment: Map<String, Value>) -> Map<String, Value> {
+    let directories = fragment
+        .get_mut("postgresql")
+        .and_then(|section| section.get_mut("parameters"))
+        .and_then(|parameters| parameters.get_mut("unix_socket_directories"));
+    if let Some(directories) = directories.filter(|directories| directories.as_str() == Some(".")) {
+        *directories = json!("..");
+    }
+    fragment
+}
+
 /// Users and passwords. Patroni's own defaults stand where the lab says nothing.
 pub fn credentials(fragment: &Map<String, Value>) -> Credentials {
     let read = |user: &str, key: &str, default: &str| {

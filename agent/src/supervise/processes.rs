@@ -14,6 +14,9 @@ pub struct Process {
 
 /// All live (not zombie) processes whose working directory is `dir` or lies below it, also when that
 /// directory has been deleted meanwhile. Processes of other users are seen by root only.
+///
+/// A person's shell or pager that looks around in there is none of them: it has a terminal, which the supervisor and
+/// all that it starts have not (only a supervisor that has just been started still has its caller's).
 pub fn processes_in(dir: &Path) -> Vec<Process> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();
@@ -24,6 +27,7 @@ pub fn processes_in(dir: &Path) -> Vec<Process> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .filter(|pid| lies_in(*pid, &dir))
         .filter_map(live)
+        .filter(|process| !is_at_a_terminal(process))
         .collect()
 }
 
@@ -48,18 +52,35 @@ fn lies_in(pid: i32, dir: &Path) -> bool {
 
 fn live(pid: i32) -> Option<Process> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (state, start_time) = parse_stat(&stat)?;
-    if matches!(state, 'Z' | 'X' | 'x') {
-        return None;
-    }
-    Some(Process { pid, start_time, command: command(pid, &stat) })
+    let Stat { state, start_time, .. } = parse_stat(&stat)?;
+    let process = || Process { pid, start_time, command: command(pid, &stat) };
+    (!matches!(state, 'Z' | 'X' | 'x')).then(process)
 }
 
-/// State letter and start time (fields 3 and 22, proc(5)); the name in field 2 may hold blanks and brackets.
-fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    let mut rest = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace();
-    let state = rest.next()?.chars().next()?;
-    Some((state, rest.nth(18)?.parse().ok()?))
+/// Whether a process has a terminal, so that a person may sit before it.
+fn is_at_a_terminal(process: &Process) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
+    let starting = process.command.contains("labrun-agent") && process.command.contains("supervise");
+    parse_stat(&stat).is_some_and(|stat| stat.terminal != 0) && !starting
+}
+
+/// What matters of proc(5)'s `stat`: fields 3 (state letter), 7 (terminal's device, 0 for none) and 22 (start time).
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    state: char,
+    terminal: i64,
+    start_time: u64,
+}
+
+/// The name in field 2 may hold blanks and brackets.
+fn parse_stat(stat: &str) -> Option<Stat> {
+    let fields: Vec<_> = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3);
+    Some(Stat {
+        state: field(3)?.chars().next()?,
+        terminal: field(7)?.parse().ok()?,
+        start_time: field(22)?.parse().ok()?,
+    })
 }
 
 fn command(pid: i32, stat: &str) -> String {
@@ -77,14 +98,23 @@ mod tests {
     use super::*;
     use std::process::{Child, Command};
 
+    /// Without a terminal, as everything that a supervisor starts.
     fn sleeper(cwd: &Path) -> Child {
-        Command::new("sleep").arg("60").current_dir(cwd).spawn().unwrap()
+        Command::new("setsid").args(["sleep", "60"]).current_dir(cwd).spawn().unwrap()
+    }
+
+    fn poll(what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !holds() {
+            assert!(std::time::Instant::now() < deadline, "{what}");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 
     #[test]
     fn a_name_with_brackets_does_not_confuse_stat() {
         let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 777 2 3";
-        assert_eq!(parse_stat(stat), Some(('S', 777)));
+        assert_eq!(parse_stat(stat), Some(Stat { state: 'S', terminal: 0, start_time: 777 }));
         assert_eq!(parse_stat("nonsense"), None);
     }
 
@@ -95,26 +125,40 @@ mod tests {
         std::fs::create_dir_all(&sub).unwrap();
         std::fs::create_dir_all(&other).unwrap();
         let mut children = [sleeper(&node), sleeper(&sub), sleeper(&other)];
+        poll("not all of them sleep", || {
+            let all = [processes_in(&node), processes_in(&other)].concat();
+            all.len() == 3 && all.iter().all(|process| process.command == "sleep 60")
+        });
         std::fs::remove_dir(&sub).unwrap();
         let mut found = pids_in(&node);
         found.sort_unstable();
         let mut expected = vec![children[0].id() as i32, children[1].id() as i32];
         expected.sort_unstable();
-        let commands: Vec<_> = processes_in(&other).into_iter().map(|p| p.command).collect();
         for child in &mut children {
             child.kill().unwrap();
         }
         // Dead but not yet waited for: a zombie is no process of the node.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while !pids_in(&node).is_empty() {
-            assert!(std::time::Instant::now() < deadline, "a zombie counts as live");
-            std::thread::yield_now();
-        }
+        poll("a zombie counts as live", || pids_in(&node).is_empty());
         for mut child in children {
             child.wait().unwrap();
         }
         assert_eq!(found, expected);
-        assert_eq!(commands, ["sleep 60"]);
+    }
+
+    #[test]
+    fn a_shell_at_a_terminal_is_no_process_of_the_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let inside = format!("cd '{}' && exec sleep 61", dir.path().display());
+        let mut person = Command::new("script").args(["-qec", &inside, "/dev/null"]).spawn().unwrap();
+        let here = |pid: i32| lies_in(pid, dir.path()) && live(pid).is_some_and(|p| p.command == "sleep 61");
+        let pids =
+            || std::fs::read_dir("/proc").unwrap().flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
+        poll("the shell is not there", || pids().any(here));
+        assert_eq!(pids_in(dir.path()), [0; 0]);
+        for pid in pids().filter(|pid| here(*pid)) {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        }
+        person.wait().unwrap();
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::{Error, LastExit, Restart, Spec, State, Status, pidfile, pids_in};
 /// service ends. Call it from a process of its own: it becomes the reaper of all its descendants.
 pub fn run(spec: &Spec) -> Result<(), Error> {
     let io = |what| move |source| Error::System { what, source };
+    // Out of the caller's session: neither its terminal's signals nor its end reach the node. It fails only where the
+    // caller has done it for us.
+    let _ = nix::unistd::setsid();
     become_user(spec)?;
     std::env::set_current_dir(&spec.cwd).map_err(Error::file("enter", &spec.cwd))?;
     let pid_path = spec.cwd.join(pidfile::PID_FILE);

@@ -1,0 +1,276 @@
+//! Which keys there are, so that a misspelt or misplaced one does not pass in silence.
+
+use super::Warning;
+use super::yaml::{Node, Tree};
+
+/// Known keys by section; a section that is not listed takes any key (parameters, tags, ...).
+/// From Patroni's documentation, "YAML Configuration Settings" and "Dynamic Configuration Settings".
+const SECTIONS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "scope",
+            "name",
+            "namespace",
+            "restapi",
+            "ctl",
+            "log",
+            "zookeeper",
+            "bootstrap",
+            "postgresql",
+            "tags",
+            "watchdog",
+            "thread_pool_size",
+            "thread_stack_size",
+        ],
+    ),
+    (
+        "restapi",
+        &[
+            "listen",
+            "connect_address",
+            "authentication",
+            "certfile",
+            "keyfile",
+            "keyfile_password",
+            "cafile",
+            "ciphers",
+            "verify_client",
+            "allowlist",
+            "allowlist_include_members",
+            "http_extra_headers",
+            "https_extra_headers",
+            "request_queue_size",
+            "server_tokens",
+            "thread_pool_size",
+        ],
+    ),
+    (
+        "zookeeper",
+        &[
+            "hosts",
+            "use_ssl",
+            "cacert",
+            "cert",
+            "key",
+            "key_password",
+            "verify",
+            "set_acls",
+            "auth_data",
+        ],
+    ),
+    (
+        "bootstrap",
+        &[
+            "dcs",
+            "method",
+            "initdb",
+            "pg_hba",
+            "pg_ident",
+            "post_bootstrap",
+            "post_init",
+            "users",
+        ],
+    ),
+    ("bootstrap.dcs", DYNAMIC),
+    (
+        "bootstrap.dcs.postgresql",
+        &[
+            "use_pg_rewind",
+            "use_slots",
+            "parameters",
+            "pg_hba",
+            "pg_ident",
+            "recovery_conf",
+            "pg_ctl_timeout",
+            "remove_data_directory_on_rewind_failure",
+            "remove_data_directory_on_diverged_timelines",
+            "create_replica_methods",
+            "basebackup",
+            "callbacks",
+            "before_stop",
+            "pre_promote",
+            "use_unix_socket",
+            "use_unix_socket_repl",
+            "custom_conf",
+            "rewind",
+        ],
+    ),
+    (
+        "postgresql",
+        &[
+            "listen",
+            "connect_address",
+            "proxy_address",
+            "data_dir",
+            "config_dir",
+            "bin_dir",
+            "bin_name",
+            "pgpass",
+            "database",
+            "authentication",
+            "parameters",
+            "pg_hba",
+            "pg_ident",
+            "callbacks",
+            "create_replica_method",
+            "create_replica_methods",
+            "basebackup",
+            "recovery_conf",
+            "custom_conf",
+            "pg_ctl_timeout",
+            "use_pg_rewind",
+            "use_slots",
+            "use_unix_socket",
+            "use_unix_socket_repl",
+            "remove_data_directory_on_rewind_failure",
+            "remove_data_directory_on_diverged_timelines",
+            "replica_method",
+            "before_stop",
+            "pre_promote",
+            "krbsrvname",
+            "rewind",
+            "config_base_name",
+            "wal_e",
+            "wal_g",
+            "pgbackrest",
+            "barman",
+        ],
+    ),
+    (
+        "postgresql.authentication",
+        &["superuser", "replication", "rewind"],
+    ),
+    ("tags", &[]),
+];
+
+/// The keys of the dynamic configuration.
+const DYNAMIC: &[&str] = &[
+    "ttl",
+    "loop_wait",
+    "retry_timeout",
+    "maximum_lag_on_failover",
+    "maximum_lag_on_syncnode",
+    "max_timelines_history",
+    "check_timeline",
+    "primary_start_timeout",
+    "master_start_timeout",
+    "primary_stop_timeout",
+    "master_stop_timeout",
+    "synchronous_mode",
+    "synchronous_mode_strict",
+    "synchronous_node_count",
+    "failsafe_mode",
+    "pause",
+    "member_slots_ttl",
+    "slots",
+    "permanent_slots",
+    "permanent_replication_slots",
+    "ignore_slots",
+    "standby_cluster",
+    "postgresql",
+];
+
+/// Other stores that Patroni knows and this agent does not.
+const OTHER_STORES: &[&str] = &["etcd", "etcd3", "consul", "kubernetes", "raft", "exhibitor"];
+
+/// Warnings for keys that nothing will read.
+pub(super) fn check(file: &str, tree: &Tree) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    walk(file, "", &tree.root, &mut warnings);
+    warnings
+}
+
+fn walk(file: &str, path: &str, node: &Node, warnings: &mut Vec<Warning>) {
+    let Some((_, known)) = SECTIONS.iter().find(|(section, _)| *section == path) else {
+        return;
+    };
+    for (key, child) in node.entries() {
+        let below = if path.is_empty() {
+            key.name.clone()
+        } else {
+            format!("{path}.{}", key.name)
+        };
+        let own_section = path == "bootstrap" || path == "postgresql";
+        // A custom bootstrap or replica method has a section of the method's name.
+        let custom = own_section && matches!(child, Node::Map(_));
+        if known.is_empty() || known.contains(&key.name.as_str()) || custom {
+            walk(file, &below, child, warnings);
+            continue;
+        }
+        warnings.push(Warning {
+            file: file.into(),
+            line: key.line,
+            text: complaint(path, &key.name),
+        });
+    }
+}
+
+fn complaint(path: &str, key: &str) -> String {
+    let here = if path.is_empty() {
+        "at the top level".to_owned()
+    } else {
+        format!("in `{path}`")
+    };
+    if path.is_empty() && OTHER_STORES.contains(&key) {
+        return format!(
+            "`{key}` is ignored: labrun-agent keeps the cluster in ZooKeeper (`zookeeper:`)"
+        );
+    }
+    let homes: Vec<_> = SECTIONS
+        .iter()
+        .filter(|(section, keys)| *section != path && keys.contains(&key))
+        .map(|(section, _)| {
+            if section.is_empty() {
+                "the top level".to_owned()
+            } else {
+                format!("`{section}`")
+            }
+        })
+        .collect();
+    if homes.is_empty() {
+        return format!("`{key}` is no key that is known {here}; it is ignored");
+    }
+    format!(
+        "`{key}` is ignored {here}; it belongs to {} (check the indentation)",
+        homes.join(" or ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::yaml::parse;
+    use super::*;
+
+    fn complaints(text: &str) -> Vec<String> {
+        check("f", &parse("f", text).unwrap())
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn a_misplaced_key_is_named_with_its_line_and_its_home() {
+        let found =
+            complaints("scope: a\nttl: 30\nbootstrap:\n  dcs:\n    ttl: 30\n    use_slots: true\n");
+        assert_eq!(
+            found,
+            [
+                "f:2: `ttl` is ignored at the top level; it belongs to `bootstrap.dcs` (check the indentation)",
+                "f:6: `use_slots` is ignored in `bootstrap.dcs`; it belongs to `bootstrap.dcs.postgresql` or `postgresql` (check the indentation)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_and_another_store_are_named_and_free_sections_are_not() {
+        let found = complaints(
+            "scop: a\netcd: {}\ntags: {any: 1}\npostgresql: {parameters: {x: 1}, my_method: {command: c}}\n",
+        );
+        assert_eq!(found.len(), 2);
+        assert!(
+            found[0].contains("`scop` is no key") && found[1].contains("ZooKeeper"),
+            "{found:?}"
+        );
+    }
+}

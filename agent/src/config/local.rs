@@ -1,0 +1,570 @@
+//! The node's own file as types.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use miette::{NamedSource, SourceSpan};
+use serde_json::{Map, Value};
+
+use super::error::Invalid;
+use super::yaml::Tree;
+use super::{Error, Warning};
+
+/// Everything that the node's file says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub scope: String,
+    pub name: String,
+    pub namespace: String,
+    pub restapi: RestApi,
+    /// `host:port`, in the file's order.
+    pub zookeeper_hosts: Vec<String>,
+    pub bootstrap: Bootstrap,
+    /// Where PostgreSQL listens: hosts (comma separated, as PostgreSQL takes them) and the port.
+    pub listen: Address,
+    /// Where others reach it.
+    pub connect_address: Address,
+    pub proxy_address: Option<String>,
+    pub data_dir: PathBuf,
+    pub bin_dir: Option<PathBuf>,
+    pub bin_name: IndexMap<String, String>,
+    pub pgpass: PathBuf,
+    pub database: String,
+    pub authentication: Authentication,
+    pub tags: IndexMap<String, Value>,
+    /// The file's `postgresql` section, for whatever has no field here; it wins over the dynamic one.
+    pub postgresql: Map<String, Value>,
+}
+
+/// A host (or several) and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestApi {
+    pub listen: Address,
+    pub connect_address: Address,
+    /// User name and password for what changes something.
+    pub authentication: Option<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bootstrap {
+    /// The dynamic configuration of a new cluster.
+    pub dcs: Map<String, Value>,
+    pub initdb: Vec<ListOption>,
+    pub pg_hba: Vec<String>,
+    /// Whether there is a `bootstrap` section at all: without one the node does not bootstrap a cluster.
+    pub allowed: bool,
+    pub post_bootstrap: Option<String>,
+}
+
+/// An option of a list such as `initdb:`: `- data-checksums` or `- encoding: UTF8`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListOption {
+    pub name: String,
+    pub value: Option<String>,
+}
+
+impl ListOption {
+    /// As a long option of a command line.
+    pub fn argument(&self) -> String {
+        match &self.value {
+            Some(value) => format!("--{}={value}", self.name),
+            None => format!("--{}", self.name),
+        }
+    }
+}
+
+/// The users that the agent works as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authentication {
+    pub superuser: Credentials,
+    pub replication: Credentials,
+    /// Who pg_rewind reads as; the superuser unless named.
+    pub rewind: Option<Credentials>,
+}
+
+/// A user name and its password, which never shows in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub username: String,
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// `conn_url` of the member key.
+    pub fn conn_url(&self) -> String {
+        format!(
+            "postgres://{}:{}/{}",
+            bracketed(&self.connect_address.host),
+            self.connect_address.port,
+            self.database
+        )
+    }
+
+    /// `api_url` of the member key.
+    pub fn api_url(&self) -> String {
+        let address = &self.restapi.connect_address;
+        format!(
+            "http://{}:{}/patroni",
+            bracketed(&address.host),
+            address.port
+        )
+    }
+
+    /// The path of one of PostgreSQL's programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        let file = self.bin_name.get(name).map_or(name, String::as_str);
+        self.bin_dir
+            .as_ref()
+            .map_or_else(|| PathBuf::from(file), |dir| dir.join(file))
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
+}
+
+/// Reads values by their path and says where an unusable one stands.
+struct Reader<'a> {
+    file: &'a str,
+    tree: &'a Tree,
+    value: &'a Value,
+}
+
+impl Reader<'_> {
+    fn get(&self, path: &[&str]) -> Option<&Value> {
+        path.iter()
+            .try_fold(self.value, |value, name| value.get(name))
+            .filter(|value| !value.is_null())
+    }
+
+    fn text(&self, path: &[&str]) -> Result<Option<String>, Error> {
+        match self.get(path) {
+            None => Ok(None),
+            Some(value) => scalar(value)
+                .map(Some)
+                .ok_or_else(|| self.wrong(path, "must be a text")),
+        }
+    }
+
+    fn required(&self, path: &[&str]) -> Result<String, Error> {
+        self.text(path)?
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| self.wrong(path, "is missing"))
+    }
+
+    fn map(&self, path: &[&str]) -> Result<Map<String, Value>, Error> {
+        match self.get(path) {
+            None => Ok(Map::new()),
+            Some(Value::Object(map)) => Ok(map.clone()),
+            Some(_) => Err(self.wrong(path, "must be a mapping (`key: value`, indented)")),
+        }
+    }
+
+    fn address(&self, path: &[&str], default_port: u16) -> Result<Option<Address>, Error> {
+        let Some(text) = self.text(path)? else {
+            return Ok(None);
+        };
+        address(&text, default_port)
+            .map(Some)
+            .ok_or_else(|| self.wrong(path, &format!("must be host:port, not `{text}`")))
+    }
+
+    fn wrong(&self, path: &[&str], reason: &str) -> Error {
+        let key = self.tree.nearest(path);
+        let span = key.and_then(|key| Some(SourceSpan::from((key.offset?, key.name.len()))));
+        let last = path.last().copied().unwrap_or_default();
+        let misplaced = path.len() > 1
+            && self
+                .tree
+                .root
+                .entries()
+                .iter()
+                .any(|(key, _)| key.name == last);
+        Error::Invalid(Box::new(Invalid {
+            file: self.file.into(),
+            line: key.map_or(1, |key| key.line),
+            reason: format!("`{}` {reason}", path.join(".")),
+            text: NamedSource::new(self.file, self.tree.text.clone()).with_language("YAML"),
+            span,
+            help: misplaced.then(|| {
+                format!("`{last}` stands at the top level: has the indentation been lost?")
+            }),
+        }))
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(on) => Some(on.to_string()),
+        _ => None,
+    }
+}
+
+/// `host:port`, `[v6]:port`, several hosts before one port, or a host alone.
+fn address(text: &str, default_port: u16) -> Option<Address> {
+    let text = text.trim();
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port))
+            if !port.contains(']')
+                && (!host.contains(':') || host.contains('[') || host.contains(',')) =>
+        {
+            (host, port.parse().ok()?)
+        }
+        _ => (text, default_port),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (!host.is_empty()).then(|| Address {
+        host: host.to_owned(),
+        port,
+    })
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
+        Some(Value::String(text)) => text
+            .split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A list of options as it is written under `initdb:` or `basebackup:`.
+pub(super) fn list_options(value: Option<&Value>) -> Vec<ListOption> {
+    let pair = |(name, value): (&String, &Value)| ListOption {
+        name: name.clone(),
+        value: scalar(value),
+    };
+    match value {
+        Some(Value::Array(items)) => items
+            .iter()
+            .flat_map(|item| match item {
+                Value::Object(map) => map.iter().map(pair).collect(),
+                other => scalar(other)
+                    .map(|name| ListOption { name, value: None })
+                    .into_iter()
+                    .collect::<Vec<_>>(),
+            })
+            .collect(),
+        Some(Value::Object(map)) => map.iter().map(pair).collect(),
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn from_value(
+    file: &str,
+    tree: &Tree,
+    value: &Value,
+    warnings: &mut Vec<Warning>,
+) -> Result<Config, Error> {
+    let r = Reader { file, tree, value };
+    let scope = r.required(&["scope"])?;
+    let name = r.required(&["name"])?;
+    let zookeeper_hosts = zookeeper_hosts(&r)?;
+    let mut postgresql = r.map(&["postgresql"])?;
+    // It has a field of its own, which does not show the passwords.
+    postgresql.shift_remove("authentication");
+    let data_dir = r.required(&["postgresql", "data_dir"])?;
+    let (listen, connect_address) = addresses(&r, "postgresql", 5432, "127.0.0.1")?;
+    let (rest_listen, rest_connect) = addresses(&r, "restapi", 8008, "127.0.0.1")?;
+    let pgpass = match r.text(&["postgresql", "pgpass"])? {
+        Some(path) => path.into(),
+        None => {
+            PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join("pgpass")
+        }
+    };
+    for section in ["superuser", "replication"] {
+        if r.get(&["postgresql", "authentication", section, "password"])
+            .is_none()
+        {
+            let text = format!("`postgresql.authentication.{section}` has no password");
+            let line = tree
+                .nearest(&["postgresql", "authentication", section])
+                .map_or(0, |key| key.line);
+            warnings.push(Warning {
+                file: file.into(),
+                line,
+                text,
+            });
+        }
+    }
+    Ok(Config {
+        scope,
+        name,
+        namespace: r.text(&["namespace"])?.unwrap_or_else(|| "service".into()),
+        restapi: RestApi {
+            listen: rest_listen,
+            connect_address: rest_connect,
+            authentication: rest_authentication(&r)?,
+        },
+        zookeeper_hosts,
+        bootstrap: bootstrap(&r)?,
+        listen,
+        connect_address,
+        proxy_address: r.text(&["postgresql", "proxy_address"])?,
+        data_dir: std::path::absolute(&data_dir).unwrap_or_else(|_| data_dir.into()),
+        bin_dir: r
+            .text(&["postgresql", "bin_dir"])?
+            .filter(|dir| !dir.is_empty())
+            .map(PathBuf::from),
+        bin_name: r
+            .map(&["postgresql", "bin_name"])?
+            .iter()
+            .filter_map(|(k, v)| Some((k.clone(), scalar(v)?)))
+            .collect(),
+        pgpass: std::path::absolute(&pgpass).unwrap_or(pgpass),
+        database: r
+            .text(&["postgresql", "database"])?
+            .unwrap_or_else(|| "postgres".into()),
+        authentication: authentication(&r)?,
+        tags: r
+            .map(&["tags"])?
+            .into_iter()
+            .filter(|(name, value)| tag_is_published(name, value, &r))
+            .collect(),
+        postgresql,
+    })
+}
+
+/// Patroni leaves out the boolean tags that are off; `nofailover` and `nosync` stay beside their priority.
+fn tag_is_published(name: &str, value: &Value, r: &Reader) -> bool {
+    let twin = match name {
+        "nofailover" => "failover_priority",
+        "nosync" => "sync_priority",
+        "clonefrom" | "noloadbalance" | "nostream" => {
+            return value != &Value::Bool(false) && !value.is_null();
+        }
+        _ => return true,
+    };
+    value != &Value::Bool(false) && !value.is_null() || r.get(&["tags", twin]).is_some()
+}
+
+fn zookeeper_hosts(r: &Reader) -> Result<Vec<String>, Error> {
+    let hosts: Vec<_> = strings(r.get(&["zookeeper", "hosts"]));
+    let hosts: Option<Vec<_>> = hosts
+        .iter()
+        .map(|host| address(host, 2181).map(|a| format!("{}:{}", bracketed(&a.host), a.port)))
+        .collect();
+    match hosts {
+        Some(hosts) if !hosts.is_empty() => Ok(hosts),
+        Some(_) => Err(r.wrong(&["zookeeper", "hosts"], "is missing")),
+        None => Err(r.wrong(&["zookeeper", "hosts"], "must be a list of host:port")),
+    }
+}
+
+/// `listen` and `connect_address` of a section; the latter follows from the former where that names one host.
+fn addresses(
+    r: &Reader,
+    section: &str,
+    port: u16,
+    default: &str,
+) -> Result<(Address, Address), Error> {
+    let listen = r.address(&[section, "listen"], port)?.unwrap_or(Address {
+        host: default.into(),
+        port,
+    });
+    if let Some(connect) = r.address(&[section, "connect_address"], listen.port)? {
+        return Ok((listen, connect));
+    }
+    let first = listen.host.split(',').next().unwrap_or_default().trim();
+    if matches!(first, "*" | "0.0.0.0" | "::" | "") {
+        let reason = format!(
+            "is missing, and does not follow from `listen: {}`",
+            listen.host
+        );
+        return Err(r.wrong(&[section, "connect_address"], &reason));
+    }
+    let connect = Address {
+        host: first.to_owned(),
+        port: listen.port,
+    };
+    Ok((listen, connect))
+}
+
+fn rest_authentication(r: &Reader) -> Result<Option<(String, String)>, Error> {
+    let username = r.text(&["restapi", "authentication", "username"])?;
+    let password = r.text(&["restapi", "authentication", "password"])?;
+    Ok(username.zip(password))
+}
+
+fn bootstrap(r: &Reader) -> Result<Bootstrap, Error> {
+    Ok(Bootstrap {
+        dcs: r.map(&["bootstrap", "dcs"])?,
+        initdb: list_options(r.get(&["bootstrap", "initdb"])),
+        pg_hba: strings(r.get(&["bootstrap", "pg_hba"])),
+        allowed: r.get(&["bootstrap"]).is_some(),
+        post_bootstrap: match r.text(&["bootstrap", "post_bootstrap"])? {
+            Some(command) => Some(command),
+            None => r.text(&["bootstrap", "post_init"])?,
+        },
+    })
+}
+
+fn authentication(r: &Reader) -> Result<Authentication, Error> {
+    let user = |who: &str| {
+        let path = ["postgresql", "authentication", who];
+        let username = r.text(&[path[0], path[1], who, "username"])?;
+        let password = r.text(&[path[0], path[1], who, "password"])?;
+        Ok::<_, Error>(username.map(|username| Credentials { username, password }))
+    };
+    let fallback = std::env::var("USER").unwrap_or_else(|_| "postgres".into());
+    Ok(Authentication {
+        superuser: user("superuser")?.unwrap_or(Credentials {
+            username: fallback,
+            password: None,
+        }),
+        replication: user("replication")?.ok_or_else(|| {
+            r.wrong(
+                &["postgresql", "authentication", "replication", "username"],
+                "is missing",
+            )
+        })?,
+        rewind: user("rewind")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    const REFERENCE: &str = include_str!("../../tests/data/postgres0.yml");
+
+    fn config(text: &str) -> Result<(Config, Vec<Warning>), Error> {
+        read("postgres0.yml", text, [])
+    }
+
+    #[test]
+    fn the_reference_file_is_read_whole_and_without_a_warning() {
+        let (config, warnings) = config(REFERENCE).unwrap();
+        assert_eq!(warnings, []);
+        assert_eq!(
+            (config.scope.as_str(), config.name.as_str()),
+            ("my_cluster", "postgresql0")
+        );
+        assert_eq!(config.conn_url(), "postgres://pg-master:5432/postgres");
+        assert_eq!(config.api_url(), "http://pg-master:8008/patroni");
+        assert_eq!(config.zookeeper_hosts, ["zoo:2181"]);
+        assert_eq!(
+            config.listen,
+            Address {
+                host: "0.0.0.0".into(),
+                port: 5432
+            }
+        );
+        assert_eq!(
+            config.authentication.replication.password.as_deref(),
+            Some("rep-pass")
+        );
+        assert_eq!(config.bootstrap.pg_hba.len(), 2);
+        assert_eq!(config.bootstrap.dcs["ttl"], 30);
+        // All four tags are off, so none is published.
+        assert!(config.tags.is_empty());
+        assert!(
+            !format!("{config:?}").contains("rep-pass"),
+            "a password shows"
+        );
+        assert_eq!(
+            config.program("initdb"),
+            PathBuf::from("/usr/lib/postgresql/15/bin/initdb")
+        );
+    }
+
+    #[test]
+    fn errors_name_the_line_and_lost_indentation() {
+        let without = REFERENCE.replace("scope: my_cluster", "scop: my_cluster");
+        assert!(
+            config(&without)
+                .unwrap_err()
+                .to_string()
+                .contains("`scope` is missing")
+        );
+        let lost: String = REFERENCE
+            .lines()
+            .map(|line| line.trim_start().to_owned() + "\n")
+            .collect();
+        // Every `listen:` now stands at the top level, twice.
+        assert!(
+            config(&lost)
+                .unwrap_err()
+                .to_string()
+                .contains("postgres0.yml")
+        );
+        let flat = "scope: a\nname: b\nzookeeper:\nhosts: ['z:2181']\n";
+        let Error::Invalid(invalid) = config(flat).unwrap_err() else {
+            panic!("another error")
+        };
+        assert_eq!(invalid.line, 3);
+        assert!(invalid.help.unwrap().contains("indentation"));
+        let wrong = REFERENCE.replace(
+            "connect_address: pg-master:8008",
+            "connect_address: pg-master:port",
+        );
+        assert!(
+            config(&wrong)
+                .unwrap_err()
+                .to_string()
+                .contains("postgres0.yml:6")
+        );
+    }
+
+    #[test]
+    fn tags_keep_order_and_type_and_priorities_keep_their_twin() {
+        let yaml = "\n  nofailover: false\n  clonefrom: true\n  failover_priority: 2\n  mytag: '1'\n  nosync: false\n";
+        let text = REFERENCE.split("tags:").next().unwrap().to_owned() + "tags:" + yaml;
+        let (config, _) = config(&text).unwrap();
+        let tags = serde_json::to_string(&config.tags).unwrap();
+        assert_eq!(
+            tags,
+            r#"{"nofailover":false,"clonefrom":true,"failover_priority":2,"mytag":"1"}"#
+        );
+    }
+
+    #[test]
+    fn connect_address_follows_from_listen_unless_that_is_everything() {
+        let text = REFERENCE.replace("  connect_address: pg-master:5432\n", "");
+        assert!(
+            config(&text)
+                .unwrap_err()
+                .to_string()
+                .contains("postgresql.connect_address")
+        );
+        let text = text.replace("listen: 0.0.0.0:5432", "listen: 127.0.0.5,10.0.0.1:6000");
+        assert_eq!(
+            config(&text).unwrap().0.conn_url(),
+            "postgres://127.0.0.5:6000/postgres"
+        );
+    }
+
+    #[test]
+    fn options_are_lists_of_words_and_pairs() {
+        let value = serde_json::json!(["data-checksums", {"encoding": "UTF8"}]);
+        let options: Vec<_> = list_options(Some(&value))
+            .iter()
+            .map(ListOption::argument)
+            .collect();
+        assert_eq!(options, ["--data-checksums", "--encoding=UTF8"]);
+    }
+}

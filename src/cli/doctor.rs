@@ -1,0 +1,46 @@
+//! `labrun doctor`.
+
+use super::deploy::USUAL_LAB;
+use super::{CliError, Globals, exit, output};
+use crate::deploy::doctor::{Finding, Level, examine};
+use crate::deploy::{DeployError, sketch};
+use crate::lab;
+
+/// Check this machine for a lab.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The lab whose programs and ports are looked at.
+    #[arg(default_value = USUAL_LAB, hide_default_value = true)]
+    lab: String,
+    /// Add N to every published port.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port_offset: u16,
+}
+
+impl Args {
+    pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
+        let loaded = lab::load(&self.lab)?;
+        let plan = sketch(&loaded, self.port_offset).map_err(DeployError::from)?;
+        let findings = examine(&plan, &globals.output);
+        let ready = findings.iter().all(|finding| finding.level != Level::Error);
+        if globals.json {
+            output::json(&serde_json::json!({"ready": ready, "findings": findings}))?;
+        } else {
+            let verdict = if ready { "this machine can run the lab" } else { "this machine cannot run the lab yet" };
+            let lines: String = findings.iter().map(|finding| line(finding, globals.colors_out())).collect();
+            output::print(&format!("{lines}{verdict}\n"))?;
+        }
+        Ok(if ready { exit::OK } else { exit::FAILURE })
+    }
+}
+
+fn line(finding: &Finding, colors: bool) -> String {
+    let (word, color) = match finding.level {
+        Level::Ok => ("ok", 32),
+        Level::Warning => ("warning", 33),
+        Level::Error => ("missing", 31),
+    };
+    let word = if colors { format!("\x1b[{color}m{word:<8}\x1b[0m") } else { format!("{word:<8}") };
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("\n{:28}-> {remedy}", "")).unwrap_or_default();
+    format!("{word}{:<20}{}{remedy}\n", finding.subject, finding.found)
+}

@@ -1,0 +1,93 @@
+//! What a command can fail with, and the exit code of each.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+
+use super::{Globals, exit};
+use crate::deploy::DeployError;
+use crate::lab::LabError;
+use crate::observe::SqlError;
+
+/// A command failed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum CliError {
+    /// With nodes or deployments.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Deploy(#[from] DeployError),
+    /// The lab is not sound.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lab(#[from] LabError),
+    /// PostgreSQL refused a statement.
+    #[error("{0}")]
+    #[diagnostic(code(LR0401))]
+    Sql(SqlError),
+    /// A role that nobody has.
+    #[error("nobody is {role}{why}")]
+    #[diagnostic(code(LR0402), help("see who is who: labrun status"))]
+    NoOne {
+        /// The role.
+        role: String,
+        /// `: …`, where something is known.
+        why: String,
+    },
+    /// A stream or file of the command itself.
+    #[error("cannot {what}: {source}")]
+    #[diagnostic(code(LR0403))]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl CliError {
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Lab(_) => exit::USAGE,
+            CliError::Sql(_) => exit::SQL,
+            CliError::NoOne { .. } => exit::NOT_FOUND,
+            CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
+            CliError::Io { .. } => exit::FAILURE,
+            CliError::Deploy(error) => of_deploy(error),
+        }
+    }
+
+    /// Say it on stderr (as JSON on stdout where programs read), and give the exit code.
+    pub fn report(self, globals: &Globals) -> ExitCode {
+        let code = self.exit_code();
+        // Whoever reads us has had enough: that is no failure.
+        if matches!(&self, CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe) {
+            return ExitCode::from(code);
+        }
+        if globals.json {
+            let diagnostic: &dyn miette::Diagnostic = &self;
+            let text = |part: Option<Box<dyn std::fmt::Display + '_>>| part.map(|part| part.to_string());
+            let error = serde_json::json!({
+                "error": {
+                    "message": self.to_string(),
+                    "code": text(diagnostic.code()),
+                    "help": text(diagnostic.help()),
+                    "exit_code": code,
+                }
+            });
+            println!("{error}");
+        }
+        eprintln!("{:?}", miette::Report::new(self));
+        ExitCode::from(code)
+    }
+}
+
+fn of_deploy(error: &DeployError) -> u8 {
+    match error {
+        DeployError::Locked { .. } => exit::LOCKED,
+        DeployError::NoDeployment { .. } | DeployError::UnknownNode { .. } => exit::NOT_FOUND,
+        DeployError::Several { .. } | DeployError::BadName { .. } | DeployError::Plan(_) => exit::USAGE,
+        DeployError::Differs { .. } => exit::DIFFERS,
+        DeployError::Interrupted { .. } => exit::INTERRUPTED,
+        _ => exit::FAILURE,
+    }
+}

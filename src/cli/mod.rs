@@ -1,0 +1,103 @@
+//! The command line: one file a command. It parses and prints, and decides nothing.
+//!
+//! Data goes to stdout, all else to stderr. Exit codes are those of [`exit`].
+
+mod completions;
+mod deploy;
+mod destroy;
+mod doctor;
+mod error;
+pub mod exit;
+mod globals;
+mod logs;
+mod node;
+mod output;
+mod progress;
+mod sql;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use error::CliError;
+pub use globals::Globals;
+
+/// A declarative runner for labs that are verified.
+#[derive(Debug, Parser)]
+#[command(name = "labrun", version, arg_required_else_help = true, after_help = exit::HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring a lab up until its cluster is ready.
+    Deploy(deploy::Args),
+    /// Show who is who: nodes, the cluster's members, the proxy's view.
+    Status(status::Args),
+    /// Print a node's log.
+    Logs(logs::Args),
+    /// Run SQL: no psql needed.
+    Sql(sql::Args),
+    /// Stop nodes cleanly (SIGTERM, as `docker stop`).
+    Stop(node::Args),
+    /// Start stopped nodes.
+    Start(node::Args),
+    /// SIGKILL everything on nodes.
+    Kill(node::Args),
+    /// Stop nodes cleanly, then start them.
+    Restart(node::Args),
+    /// Remove a deployment: processes, data, everything but its runs.
+    Destroy(destroy::Args),
+    /// Check this machine: programs, ports, limits.
+    Doctor(doctor::Args),
+    /// Print a shell's completions.
+    Completions(completions::Args),
+}
+
+/// Parse, run, and say how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.globals.install();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return CliError::Io { what: "start the runtime", source: error }.report(&cli.globals),
+    };
+    match runtime.block_on(cli.command.run(&cli.globals)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => error.report(&cli.globals),
+    }
+}
+
+impl Command {
+    async fn run(self, globals: &Globals) -> Result<u8, CliError> {
+        match self {
+            Command::Deploy(args) => args.run(globals).await,
+            Command::Status(args) => args.run(globals).await,
+            Command::Logs(args) => args.run(globals).await,
+            Command::Sql(args) => args.run(globals).await,
+            Command::Stop(args) => args.run(globals, node::Act::Stop).await,
+            Command::Start(args) => args.run(globals, node::Act::Start).await,
+            Command::Kill(args) => args.run(globals, node::Act::Kill).await,
+            Command::Restart(args) => args.run(globals, node::Act::Restart).await,
+            Command::Destroy(args) => args.run(globals).await,
+            Command::Doctor(args) => args.run(globals),
+            Command::Completions(args) => args.run(Cli::command()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,27 @@
+//! Writing data to stdout.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::CliError;
+
+/// Print text as it is. A reader that has gone away ends the command quietly.
+pub fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|source| CliError::Io { what: "write to stdout", source })
+}
+
+/// Print one line.
+pub fn line(text: &str) -> Result<(), CliError> {
+    print(&format!("{text}\n"))
+}
+
+/// Print a value as JSON, for people too.
+pub fn json(value: &impl Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| CliError::Io { what: "write JSON", source: std::io::Error::other(error) })?;
+    line(&text)
+}
