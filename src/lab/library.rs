@@ -111,23 +111,27 @@ impl Library {
 
     /// The names of all files `folder/NAME` + `ending` that [`Library::file`] would find; sorted.
     pub fn names(&self, folder: &str, ending: &str) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut add = |name: &str| names.extend(name.strip_suffix(ending).map(str::to_owned));
-        match &self.home {
+        let prefix = format!("{folder}/");
+        let mut names = self.own_names(folder, ending);
+        names.extend(builtin_files(&prefix).filter_map(|(name, _)| plain_name(&name[prefix.len()..], ending)));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The names of the lab's own files `folder/NAME` + `ending`; sorted.
+    pub fn own_names(&self, folder: &str, ending: &str) -> Vec<String> {
+        let mut names: Vec<String> = match &self.home {
             Home::Folder(home) => {
                 let entries = fs::read_dir(home.join(folder)).into_iter().flatten().flatten();
-                entries.for_each(|entry| add(&entry.file_name().to_string_lossy()));
+                entries.filter_map(|entry| plain_name(&entry.file_name().to_string_lossy(), ending)).collect()
             }
             Home::Builtin(prefix) => {
                 let prefix = format!("{prefix}{folder}/");
-                builtin_files(&prefix).for_each(|(name, _)| add(&name[prefix.len()..]));
+                builtin_files(&prefix).filter_map(|(name, _)| plain_name(&name[prefix.len()..], ending)).collect()
             }
-        }
-        let prefix = format!("{folder}/");
-        builtin_files(&prefix).for_each(|(name, _)| add(&name[prefix.len()..]));
-        names.retain(|name| !name.contains('/'));
+        };
         names.sort();
-        names.dedup();
         names
     }
 
@@ -137,6 +141,11 @@ impl Library {
             Home::Builtin(prefix) => format!("{BUILTIN}{prefix}{path}"),
         }
     }
+}
+
+/// A file's name without its ending, where it lies in the folder itself.
+fn plain_name(name: &str, ending: &str) -> Option<String> {
+    name.strip_suffix(ending).filter(|name| !name.contains('/')).map(str::to_owned)
 }
 
 /// The text of `folder/path`; none where there is no such file.

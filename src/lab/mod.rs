@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod expr;
 mod indentation;
+mod init;
 pub mod library;
 mod load;
 mod meaning;
@@ -12,10 +13,16 @@ pub mod order;
 pub mod schema;
 pub mod settings;
 mod shape;
+mod validate;
 mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, LabError};
+pub use init::init;
 pub use library::Library;
 pub use load::load;
 pub use meaning::project_files;
 pub use meant::{Check, Lab, Loaded, Part};
+pub use validate::{Kind, Validation, validate};
+
+#[cfg(test)]
+mod tests;

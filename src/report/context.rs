@@ -127,6 +127,8 @@ impl Layout<'_> {
                 "took_ms": check.span_ms.1.saturating_sub(check.span_ms.0),
                 "params": check.params,
                 "steps": check.steps.iter().map(|step| self.step(step)).collect::<Vec<_>>(),
+                "failed": check.steps.iter().find(|step| step.verdict != Verdict::Pass).map(|step| self.step(step)),
+                "collected": self.collected(part, check),
                 "commands": self.commands(check),
                 "complete": check.steps.iter().flat_map(|step| &step.facts).all(|id| self.evidence.fact(id).is_some()),
             },
@@ -147,6 +149,14 @@ impl Layout<'_> {
             "derivation": step.deadline.as_ref().map(|(_, derivation)| derivation),
             "fact": found.next_back().map(|id| pair(&reference(id))),
         })
+    }
+
+    /// Facts that belong to the check and to none of its steps: what was gathered when it did not pass.
+    fn collected(&self, part: &str, check: &CheckResult) -> Value {
+        let prefix = format!("{part}/{}/", check.id);
+        let of_steps = |id: &String| check.steps.iter().any(|step| step.facts.contains(id));
+        let facts = self.run().facts.iter().filter(|fact| fact.scope.starts_with(&prefix) && !of_steps(&fact.id));
+        facts.map(|fact| pair(&reference(&fact.id))).collect()
     }
 
     /// The commands of a check, each once, in order.

@@ -92,6 +92,11 @@ pub fn add_claims(env: &mut Environment<'static>, evidence: &Arc<Evidence>, with
     let roles = evidence.words().clone();
     env.add_filter("role", move |role: String| roles.role(&role).to_owned());
     let seen = Arc::clone(evidence);
+    env.add_filter("node", move |address: String| {
+        let node = seen.run().nodes.iter().find(|node| node.address == address);
+        node.map_or(address, |node| node.name.clone())
+    });
+    let seen = Arc::clone(evidence);
     env.add_function("has", move |state: &State, names: Rest<String>| {
         let scope = scope(state);
         names.iter().all(|name| seen.see(&scope, name, false).is_some())
