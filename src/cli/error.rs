@@ -7,6 +7,7 @@ use super::{Globals, exit};
 use crate::deploy::DeployError;
 use crate::lab::LabError;
 use crate::observe::SqlError;
+use crate::verify::VerifyError;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -19,6 +20,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lab(#[from] LabError),
+    /// A verification could not begin, or is not kept.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Verify(#[from] VerifyError),
     /// PostgreSQL refused a statement.
     #[error("{0}")]
     #[diagnostic(code(LR0401))]
@@ -47,11 +52,11 @@ impl CliError {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            CliError::Lab(_) => exit::USAGE,
+            CliError::Lab(_) | CliError::Verify(VerifyError::UnknownPart { .. }) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
             CliError::NoOne { .. } => exit::NOT_FOUND,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
-            CliError::Io { .. } => exit::FAILURE,
+            CliError::Io { .. } | CliError::Verify(_) => exit::FAILURE,
             CliError::Deploy(error) => of_deploy(error),
         }
     }

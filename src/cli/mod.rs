@@ -16,6 +16,7 @@ mod progress;
 mod sql;
 mod status;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Command {
     Kill(node::Args),
     /// Stop nodes cleanly, then start them.
     Restart(node::Args),
+    /// Run the lab's checks, with real faults under a real workload.
+    Verify(verify::Args),
     /// Remove a deployment: processes, data, everything but its runs.
     Destroy(destroy::Args),
     /// Check this machine: programs, ports, limits.
@@ -85,6 +88,7 @@ impl Command {
             Command::Start(args) => args.run(globals, node::Act::Start).await,
             Command::Kill(args) => args.run(globals, node::Act::Kill).await,
             Command::Restart(args) => args.run(globals, node::Act::Restart).await,
+            Command::Verify(args) => args.run(globals).await,
             Command::Destroy(args) => args.run(globals).await,
             Command::Doctor(args) => args.run(globals),
             Command::Completions(args) => args.run(Cli::command()),
