@@ -247,6 +247,7 @@ pub(crate) mod tests {
             ("sync_standby", "streaming", Some(10))
         );
         assert_eq!(standby.sync_state.as_deref(), Some("sync"));
+        assert_eq!(view.members.iter().map(|member| member.primary).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]
