@@ -22,6 +22,8 @@ pub struct Args {
 impl Args {
     pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
         let folder = self.folder(globals)?;
+        // `latest` is a link: name the run itself.
+        let folder = folder.canonicalize().unwrap_or(folder);
         let path = folder.join("run.json");
         let text = std::fs::read(&path).map_err(|_| CliError::NoRun { run: folder.display().to_string() })?;
         let run: Run = serde_json::from_slice(&text)
