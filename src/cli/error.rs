@@ -1,7 +1,6 @@
 //! What a command can fail with, and the exit code of each.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Globals, exit};
@@ -47,22 +46,6 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Report(#[from] ReportError),
-    /// There is no such run.
-    #[error("there is no run in {run}")]
-    #[diagnostic(code(LR0404), help("make one: labrun verify"))]
-    NoRun {
-        /// Where it was looked for.
-        run: String,
-    },
-    /// A run cannot be read.
-    #[error("the run {} cannot be understood: {why}", path.display())]
-    #[diagnostic(code(LR0405), help("verify again: labrun verify"))]
-    BadRun {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
     /// A stream or file of the command itself.
     #[error("cannot {what}: {source}")]
     #[diagnostic(code(LR0403))]
@@ -88,11 +71,11 @@ impl CliError {
             CliError::Finding(finding) if matches!(finding.code, Code::Unwritable | Code::Unreadable) => exit::FAILURE,
             CliError::Finding(_) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
-            CliError::NoOne { .. } | CliError::NoRun { .. } => exit::NOT_FOUND,
-            CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. }) => {
+            CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
+            CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => {
                 exit::USAGE
             }
-            CliError::Verify(_) | CliError::Report(_) | CliError::BadRun { .. } => exit::FAILURE,
+            CliError::Verify(_) | CliError::Report(_) => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,
             CliError::Deploy(error) => of_deploy(error),
