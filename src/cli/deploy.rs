@@ -15,6 +15,8 @@ pub const USUAL_LAB: &str = "builtin:ha-postgres";
 
 /// Bring a lab up.
 #[derive(Debug, Clone, clap::Args)]
+// `run` has these options too; two groups must not share a name.
+#[group(id = "deploy")]
 pub struct Args {
     /// A lab file, a folder with a lab.yaml, or the name of a lab that comes with labrun.
     #[arg(default_value = USUAL_LAB, hide_default_value = true)]

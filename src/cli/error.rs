@@ -1,12 +1,14 @@
 //! What a command can fail with, and the exit code of each.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Globals, exit};
 use crate::deploy::DeployError;
 use crate::lab::LabError;
 use crate::observe::SqlError;
+use crate::report::ReportError;
 use crate::verify::VerifyError;
 
 /// A command failed.
@@ -20,10 +22,6 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lab(#[from] LabError),
-    /// A verification could not begin, or is not kept.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Verify(#[from] VerifyError),
     /// PostgreSQL refused a statement.
     #[error("{0}")]
     #[diagnostic(code(LR0401))]
@@ -35,6 +33,30 @@ pub enum CliError {
         /// The role.
         role: String,
         /// `: …`, where something is known.
+        why: String,
+    },
+    /// A verification could not begin, or not be kept.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Verify(#[from] VerifyError),
+    /// A report could not be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Report(#[from] ReportError),
+    /// There is no such run.
+    #[error("there is no run in {run}")]
+    #[diagnostic(code(LR0404), help("make one: labrun verify"))]
+    NoRun {
+        /// Where it was looked for.
+        run: String,
+    },
+    /// A run cannot be read.
+    #[error("the run {} cannot be understood: {why}", path.display())]
+    #[diagnostic(code(LR0405), help("verify again: labrun verify"))]
+    BadRun {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         why: String,
     },
     /// A stream or file of the command itself.
@@ -52,11 +74,15 @@ impl CliError {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            CliError::Lab(_) | CliError::Verify(VerifyError::UnknownPart { .. }) => exit::USAGE,
+            CliError::Lab(_) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
-            CliError::NoOne { .. } => exit::NOT_FOUND,
+            CliError::NoOne { .. } | CliError::NoRun { .. } => exit::NOT_FOUND,
+            CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. }) => {
+                exit::USAGE
+            }
+            CliError::Verify(_) | CliError::Report(_) | CliError::BadRun { .. } => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
-            CliError::Io { .. } | CliError::Verify(_) => exit::FAILURE,
+            CliError::Io { .. } => exit::FAILURE,
             CliError::Deploy(error) => of_deploy(error),
         }
     }

@@ -13,6 +13,8 @@ mod logs;
 mod node;
 mod output;
 mod progress;
+mod report;
+mod run;
 mod sql;
 mod status;
 mod table;
@@ -37,10 +39,16 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Deploy, verify, report: the whole lab.
+    Run(run::Args),
     /// Bring a lab up until its cluster is ready.
     Deploy(deploy::Args),
     /// Show who is who: nodes, the cluster's members, the proxy's view.
     Status(status::Args),
+    /// Run the checks, with real faults under a real workload.
+    Verify(verify::Args),
+    /// Write the report of a run.
+    Report(report::Args),
     /// Print a node's log.
     Logs(logs::Args),
     /// Run SQL: no psql needed.
@@ -53,8 +61,6 @@ enum Command {
     Kill(node::Args),
     /// Stop nodes cleanly, then start them.
     Restart(node::Args),
-    /// Run the lab's checks, with real faults under a real workload.
-    Verify(verify::Args),
     /// Remove a deployment: processes, data, everything but its runs.
     Destroy(destroy::Args),
     /// Check this machine: programs, ports, limits.
@@ -80,15 +86,18 @@ pub fn main() -> ExitCode {
 impl Command {
     async fn run(self, globals: &Globals) -> Result<u8, CliError> {
         match self {
+            // The future of a whole run is large; it need not lie on the stack.
+            Command::Run(args) => Box::pin(args.run(globals)).await,
             Command::Deploy(args) => args.run(globals).await,
             Command::Status(args) => args.run(globals).await,
+            Command::Verify(args) => Box::pin(args.run(globals)).await,
+            Command::Report(args) => args.run(globals),
             Command::Logs(args) => args.run(globals).await,
             Command::Sql(args) => args.run(globals).await,
             Command::Stop(args) => args.run(globals, node::Act::Stop).await,
             Command::Start(args) => args.run(globals, node::Act::Start).await,
             Command::Kill(args) => args.run(globals, node::Act::Kill).await,
             Command::Restart(args) => args.run(globals, node::Act::Restart).await,
-            Command::Verify(args) => args.run(globals).await,
             Command::Destroy(args) => args.run(globals).await,
             Command::Doctor(args) => args.run(globals),
             Command::Completions(args) => args.run(Cli::command()),

@@ -1,85 +1,108 @@
 //! `labrun verify`.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 
-use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::deploy::interrupted;
 use super::{CliError, Globals, exit, output};
 use crate::deploy::{Deployment, Local, Lock};
 use crate::lab::model::Lang;
 use crate::lab::{self, Loaded};
-use crate::verify::{self, Consumer, JsonLines, Options, Terminal, Verdict, Verified, cancellation, terminal};
+use crate::verify::terminal::summary;
+use crate::verify::{
+    Canceller, Consumer, JsonLines, Options, Run, Terminal, Verdict, Verified, VerifyError, cancellation, verify,
+};
 
-/// Run the lab's checks.
+/// Run the checks against a deployment.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// Run this part alone; what it needs is then not verified.
+    /// The lab with the checks [default: the one that was deployed]
+    lab: Option<String>,
+    #[command(flatten)]
+    pub what: What,
+}
+
+/// What is verified, and how it is told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct What {
+    /// Only this part.
     #[arg(long, value_name = "PART")]
     pub only: Option<String>,
-    /// The lab file, where it is not the one that was deployed: checks can be changed without deploying again.
-    #[arg(long, value_name = "LAB")]
-    pub lab: Option<String>,
-    /// The language of progress and summary.
-    #[arg(long, value_enum, default_value = "en")]
+    /// The language of titles, reasons and reports.
+    #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG")]
     pub lang: Lang,
 }
 
 impl Args {
     pub async fn run(self, globals: &Globals) -> Result<u8, CliError> {
         let deployment = globals.deployment()?;
-        let lock = Lock::take(&deployment.dir, "labrun verify")?;
+        let _lock = Lock::take(&deployment.dir, "labrun verify")?;
         let loaded = lab::load(self.lab.as_deref().unwrap_or(&deployment.lab_source))?;
-        let verified = self.verify(globals, &deployment, &loaded).await?;
-        drop(lock);
-        self.tell(globals, &verified)?;
-        Ok(exit_code(&verified))
-    }
-
-    /// Run the checks of `loaded` on `deployment`, whose lock is held, telling all of it as `globals` ask for.
-    pub async fn verify(
-        &self,
-        globals: &Globals,
-        deployment: &Deployment,
-        loaded: &Loaded,
-    ) -> Result<Verified, CliError> {
-        let consumer: Box<dyn Consumer> = if globals.json {
-            Box::new(JsonLines::new(std::io::stdout()))
-        } else {
-            let live = std::io::stderr().is_terminal();
-            Box::new(Terminal::new(std::io::stderr(), self.lang, globals.colors_err(), live))
-        };
-        let (canceller, cancel) = cancellation();
-        let listener = tokio::spawn(async move {
-            interrupted().await;
-            eprintln!("interrupted: what was done to the nodes is undone, and the run is stored");
-            canceller.cancel();
-            // A canceller that is gone would be heard as silence; it stays for as long as the run does.
-            std::future::pending::<()>().await;
-        });
-        let options = Options { only: self.only.clone(), runs: None::<PathBuf> };
-        let verified = verify::verify(loaded, deployment, &Local, &options, vec![consumer], cancel).await;
-        listener.abort();
-        Ok(verified?)
-    }
-
-    /// Print what the run came to.
-    pub fn tell(&self, globals: &Globals, verified: &Verified) -> Result<(), CliError> {
-        let run = &verified.run;
-        if globals.json {
-            let stored = json!({ "event": "run_stored", "run": run.id, "dir": verified.dir, "verdict": run.verdict });
-            return output::line(&stored.to_string());
+        if loaded.sha256 != deployment.lab_sha256 {
+            eprintln!(
+                "note: {} is not what was deployed; its checks run against the deployment as it is",
+                loaded.source
+            );
         }
-        output::line(&terminal::summary(run, self.lang, globals.colors_out()))?;
-        output::line(&verified.dir.join("run.json").display().to_string())
+        let verified = self.what.verify(globals, &loaded, &deployment).await?;
+        if !globals.json {
+            let option = globals.name_option(&deployment.name);
+            eprintln!("The run: {}", verified.dir.display());
+            eprintln!("Its report: labrun report{option}");
+        }
+        Ok(code(&verified))
     }
 }
 
-/// The exit code that a verification ends with.
-pub fn exit_code(verified: &Verified) -> u8 {
-    match verified.run.verdict {
-        _ if verified.interrupted => exit::INTERRUPTED,
+impl What {
+    /// Verify, telling what happens on stderr and the summary on stdout; every event on stdout for programs.
+    pub async fn verify(
+        &self,
+        globals: &Globals,
+        loaded: &Loaded,
+        deployment: &Deployment,
+    ) -> Result<Verified, VerifyError> {
+        let (canceller, cancel) = cancellation();
+        let listening = cancel_on_signal(canceller);
+        let options = Options { only: self.only.clone(), ..Options::default() };
+        let teller: Box<dyn Consumer> = match globals.json {
+            true => Box::new(JsonLines::new(std::io::stdout())),
+            false => {
+                let live = std::io::stderr().is_terminal();
+                Box::new(Terminal::new(std::io::stderr(), self.lang, globals.colors_err(), live))
+            }
+        };
+        let verified = verify(loaded, deployment, &Local, &options, vec![teller], cancel).await;
+        listening.abort();
+        if let (Ok(verified), false) = (&verified, globals.json) {
+            // A reader of the summary that went away does not change how the run ended.
+            let _ = output::print(&format!("\n{}", summary(&verified.run, self.lang, globals.colors_out())));
+        }
+        verified
+    }
+}
+
+/// The first signal ends the run in order; the second one at once, with what is left to `labrun destroy`.
+fn cancel_on_signal(canceller: Canceller) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        interrupted().await;
+        eprintln!(
+            "\nstopping: what was done to the cluster is undone and the run is stored; once more to leave at once"
+        );
+        canceller.cancel();
+        interrupted().await;
+        std::process::exit(i32::from(exit::INTERRUPTED));
+    })
+}
+
+/// The exit code of a run.
+pub fn code(verified: &Verified) -> u8 {
+    if verified.interrupted { exit::INTERRUPTED } else { of_run(&verified.run) }
+}
+
+fn of_run(run: &Run) -> u8 {
+    match run.verdict {
         Verdict::Pass => exit::OK,
         Verdict::Fail => exit::CHECK_FAILED,
         Verdict::Inconclusive | Verdict::Skipped => exit::INCONCLUSIVE,

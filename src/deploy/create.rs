@@ -215,7 +215,7 @@ fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: Pl
         format: STATE_FORMAT.to_owned(),
         name: name.to_owned(),
         dir: dir.to_owned(),
-        lab_source: request.loaded.source.clone(),
+        lab_source: lasting(&request.loaded.source),
         lab_sha256: request.loaded.sha256.clone(),
         backend: BackendKind::Local,
         phase: Phase::Deploying,
@@ -226,6 +226,13 @@ fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: Pl
         place,
         plan,
     }
+}
+
+/// The lab's source as a later command, run elsewhere, finds it.
+fn lasting(source: &str) -> String {
+    let path = Path::new(source);
+    let absolute = path.exists().then(|| std::path::absolute(path).ok()).flatten();
+    absolute.map_or_else(|| source.to_owned(), |path| path.display().to_string())
 }
 
 /// Start everything and wait until the whole cluster is ready.

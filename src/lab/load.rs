@@ -108,7 +108,7 @@ fn mean(lab: &LabFile, part: &model::Part, checks: &IndexMap<String, Arc<model::
         id: part.id.clone(),
         title: part.title.clone(),
         needs: part.needs.iter().map(place).collect::<Option<_>>()?,
-        checks: part.checks.iter().filter_map(|used| resolve(used, checks.get(&used.uses)?)).collect(),
+        checks: part.checks.iter().map(|used| resolve(used, checks.get(&used.uses)?)).collect::<Option<_>>()?,
     })
 }
 

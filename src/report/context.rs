@@ -58,6 +58,7 @@ impl Layout<'_> {
                 "verdict": self.verdict(run.verdict),
                 "points": points(run.points),
                 "versions": run.versions,
+                "notes": run.notes.iter().map(|note| self.text(note)).collect::<Vec<_>>(),
                 "passed": run.parts.iter().filter(|part| part.verdict == Verdict::Pass).count(),
                 "parts": run.lab.parts.len(),
             },
@@ -146,7 +147,7 @@ impl Layout<'_> {
             "reason": step.reason.as_ref().map(|reason| self.text(reason)),
             "took_ms": step.span_ms.1.saturating_sub(step.span_ms.0),
             "deadline_ms": step.deadline.as_ref().map(|(ms, _)| ms),
-            "derivation": step.deadline.as_ref().map(|(_, derivation)| derivation),
+            "derivation": step.deadline.as_ref().map(|(_, derivation)| self.words().derivation(derivation)),
             "fact": found.next_back().map(|id| pair(&reference(id))),
         })
     }

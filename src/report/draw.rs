@@ -149,7 +149,7 @@ impl Artist {
         let as_text = self.words().page.get("as_text").map_or("", String::as_str);
         let text: Vec<String> = entries.iter().map(as_console).collect();
         format!(
-            "{picture}\n<details><summary>{}</summary>\n\n{}\n</details>\n\n{}\n\n",
+            "{picture}\n<details><summary>{}</summary>\n\n{}\n{}\n\n</details>\n\n",
             markdown::escape(as_text),
             markdown::fence(&text.join("\n"), "console"),
             links.join(" ")
@@ -202,7 +202,9 @@ impl Artist {
     fn mark(&self, fact: &Fact) -> Option<Mark> {
         let Source::Fault { fault, .. } = &fact.source else { return None };
         let node = fact.node.as_deref()?;
-        Some(Mark { at: fact.at_ms, text: format!("{} {node}", self.words().fault(fault)) })
+        // The fact is recorded when the fault was seen to have taken effect; its value says when it was injected.
+        let at = fact.value.get("at").and_then(serde_json::Value::as_u64).unwrap_or(fact.at_ms);
+        Some(Mark { at, text: format!("{} {node}", self.words().fault(fault)) })
     }
 
     fn lane(&self, node: &NodeFacts) -> Option<Lane> {

@@ -168,7 +168,7 @@ impl Evidence {
             "path_word": self.words.path(&outage.path),
             "gap_ms": outage.gap_ms,
             "gap": outage.gap,
-            "closed": true,
+            "closed": outage.closed,
             "fault_at_ms": outage.fault_at_ms,
             "marks": marks,
             "phases": phases.iter().map(phase).collect::<Vec<_>>(),

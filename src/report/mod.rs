@@ -24,6 +24,7 @@ mod picture;
 mod project;
 mod redact;
 mod render;
+mod stored;
 mod templates;
 mod words;
 mod write;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use functions::Withheld;
 pub use render::{Report, render};
+pub use stored::{find_run, read_run};
 pub use templates::Templates;
 pub use write::{Written, write};
 
@@ -41,7 +43,7 @@ pub enum ReportError {
     /// A template is wrong.
     #[error("the template {name}, line {line}: {message}")]
     #[diagnostic(
-        code(LR0501),
+        code(LR0601),
         help("a lab's own templates lie in `templates/` beside its lab.yaml; without them labrun's are used")
     )]
     Template {
@@ -54,7 +56,7 @@ pub enum ReportError {
     },
     /// A template beside the lab cannot be used.
     #[error("{message}")]
-    #[diagnostic(code(LR0502))]
+    #[diagnostic(code(LR0602))]
     Unreadable {
         /// What is wrong.
         message: String,
@@ -62,9 +64,29 @@ pub enum ReportError {
         #[help]
         advice: Option<String>,
     },
+    /// There is no such run.
+    #[error("there is no run `{wanted}` in {runs} ({known})")]
+    #[diagnostic(code(LR0604))]
+    NoRun {
+        /// As it was asked for.
+        wanted: String,
+        /// Where it was looked for.
+        runs: PathBuf,
+        /// Those that there are.
+        known: String,
+    },
+    /// A run cannot be read back.
+    #[error("{path} is no run: {why}")]
+    #[diagnostic(code(LR0605), help("an interrupted write leaves no such file; was it edited, or made by another labrun?"))]
+    BadRun {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {what} {path}: {source}")]
-    #[diagnostic(code(LR0503))]
+    #[diagnostic(code(LR0603))]
     Io {
         /// What was tried.
         what: &'static str,

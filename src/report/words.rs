@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::verify::Verdict;
@@ -24,6 +25,8 @@ pub struct Words {
     pub faults: BTreeMap<String, String>,
     /// Headings and short texts of the page.
     pub page: BTreeMap<String, String>,
+    /// What stands in a deadline's derivation, which is recorded in English, and what it is here.
+    pub terms: IndexMap<String, String>,
     /// Words in pictures; `{}` stands for a value.
     pub picture: PictureWords,
 }
@@ -72,6 +75,11 @@ impl Words {
         or_itself(&self.phases, phase)
     }
 
+    /// A deadline's derivation: each of its terms in this language.
+    pub fn derivation(&self, text: &str) -> String {
+        self.terms.iter().fold(text.to_owned(), |text, (from, to)| replace_words(&text, from, to))
+    }
+
     /// The word of a fault.
     pub fn fault<'a>(&'a self, fault: &'a str) -> &'a str {
         or_itself(&self.faults, fault)
@@ -80,6 +88,21 @@ impl Words {
 
 fn or_itself<'a>(words: &'a BTreeMap<String, String>, key: &'a str) -> &'a str {
     words.get(key).map_or(key, String::as_str)
+}
+
+/// Replaces `from` where it stands as words of its own.
+fn replace_words(text: &str, from: &str, to: &str) -> String {
+    let inner = |c: char| c.is_alphanumeric() || c == '_';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = rest.find(from) {
+        let (before, after) = (&rest[..found], &rest[found + from.len()..]);
+        let apart = !before.ends_with(inner) && !after.starts_with(inner);
+        out.push_str(before);
+        out.push_str(if apart { to } else { from });
+        rest = after;
+    }
+    out + rest
 }
 
 /// A verdict's sign, the same in every language.
@@ -116,7 +139,7 @@ mod tests {
         let keys = |lang: Lang| {
             let words = Templates::builtin().words(lang).expect("the words are well-formed");
             let keys = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<Vec<_>>();
-            let Words { verdicts, roles, services, phases, paths, faults, page, picture: _ } = &words;
+            let Words { verdicts, roles, services, phases, paths, faults, page, terms: _, picture: _ } = &words;
             [verdicts, roles, services, phases, paths, faults, page].map(keys)
         };
         assert_eq!(keys(Lang::Ru), keys(Lang::En));
@@ -134,6 +157,13 @@ mod tests {
                 assert!(words.roles.contains_key(role), "{role}");
             }
         }
+    }
+
+    #[test]
+    fn derivations_are_told_in_the_language() {
+        let words = Templates::builtin().words(Lang::Ru).expect("the words are well-formed");
+        let told = words.derivation("start 30 s + copy or rewind 0.5 s + 2 × loop_wait 10 s = 50.5 s");
+        assert_eq!(told, "запуск 30 с + копия или pg_rewind 0.5 с + 2 × loop_wait 10 с = 50.5 с");
     }
 
     #[test]

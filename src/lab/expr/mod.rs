@@ -173,9 +173,16 @@ fn explained(source: &str, error: &Error, bare: bool) -> ExprError {
     ExprError {
         source_text: source.to_owned(),
         message,
-        range: error.range().filter(|range| range.end <= source.len() && range.start < range.end),
+        range: error.range().and_then(|range| whole_characters(source, range)),
         help: wrapped.then(|| "write expressions here without `{{` and `}}`".to_owned()),
     }
+}
+
+/// The range, widened to whole characters; none where it is empty or no place in the text.
+fn whole_characters(text: &str, range: Range<usize>) -> Option<Range<usize>> {
+    let start = (0..=range.start.min(text.len())).rev().find(|start| text.is_char_boundary(*start))?;
+    let end = (range.end..=text.len()).find(|end| text.is_char_boundary(*end))?;
+    (start < end).then_some(start..end)
 }
 
 #[cfg(test)]
@@ -229,6 +236,16 @@ mod tests {
     fn braces_around_an_expression_are_explained() {
         let error = holds("{{ count == 3 }}", &ctx()).expect_err("braces");
         assert_eq!(error.help.as_deref(), Some("write expressions here without `{{` and `}}`"));
+    }
+
+    #[test]
+    fn the_place_of_an_error_is_one_of_whole_characters() {
+        for text in ["count == №", "😀", "{{ я № }}"] {
+            let errors = [check_expression(text), check_template(text)];
+            for range in errors.into_iter().filter_map(|checked| checked.err()?.range) {
+                assert!(text.get(range.clone()).is_some(), "{range:?} of {text}");
+            }
+        }
     }
 
     #[test]

@@ -63,9 +63,6 @@ impl Meaning<'_> {
 
     fn unknown_check(&mut self, used: &CheckUse, path: &[&str], library: &Library) {
         let names = library.names("checks", ".yaml");
-        if names.is_empty() {
-            return;
-        }
         let help = match nearest(&used.uses, names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!(

@@ -90,6 +90,7 @@ fn bar(svg: &mut Svg, class: &str, words: &str, (from, to): (f64, f64), axis: &A
     } else if from - text > axis.left {
         svg.text("lr-bar-word", (from - 7.0, y + 12.0), Anchor::End, words);
     } else {
-        svg.text("lr-bar-word lr-bar-in", (from + 7.0, y + 12.0), Anchor::Start, words);
+        let filled = if class == "lr-budget" { "lr-bar-word" } else { "lr-bar-word lr-bar-in" };
+        svg.text(filled, (from + 7.0, y + 12.0), Anchor::Start, words);
     }
 }

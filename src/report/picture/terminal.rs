@@ -7,7 +7,8 @@ const FONT: f64 = 13.0;
 const LINE: f64 = 18.0;
 const BAR: f64 = 32.0;
 const PAD: f64 = 14.0;
-const COLUMNS: std::ops::RangeInclusive<usize> = 64..=112;
+/// All windows are as wide as the page, unless their lines are longer.
+const COLUMNS: std::ops::RangeInclusive<usize> = 104..=118;
 
 /// One command with its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ fn lines_of(entry: &Entry, columns: usize, most: usize, more: &impl Fn(usize) ->
         lines.push(Line { class: "lr-mono lr-dim", prompt: false, text: format!("# {}", entry.note) });
     }
     for (place, text) in entry.command.iter().flat_map(|text| text.lines()).enumerate() {
-        for (part, text) in wrap(&expand_tabs(text), columns - 2).into_iter().enumerate() {
+        for (part, text) in wrap_words(&expand_tabs(text), columns - 2).into_iter().enumerate() {
             let prompt = place == 0 && part == 0;
             lines.push(Line { class: "lr-mono lr-cmd", prompt, text: format!("  {text}") });
         }
@@ -139,6 +140,21 @@ fn wrap(line: &str, columns: usize) -> Vec<String> {
     parts
 }
 
+/// Cuts a command between words where it can; what is typed is easier to read so.
+fn wrap_words(line: &str, columns: usize) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    for word in line.split_inclusive(' ') {
+        let last = parts.last().map_or(0, |part| width(part));
+        if last > 0 && last + width(word.trim_end()) > columns {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.push_str(word);
+        }
+    }
+    parts.iter().flat_map(|part| wrap(part.trim_end(), columns)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +169,8 @@ mod tests {
         assert_eq!(wrap("", 2), [""]);
         assert_eq!(wrap("中中", 3), ["中", "中"]);
         assert_eq!(expand_tabs("a\tb"), "a       b");
+        assert_eq!(wrap_words("select one from two", 11), ["select one", "from two"]);
+        assert_eq!(wrap_words("selectselectselect x", 8), ["selectse", "lectsele", "ct", "x"]);
     }
 
     #[test]

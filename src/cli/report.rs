@@ -1,0 +1,84 @@
+//! `labrun report`.
+
+use std::path::{Path, PathBuf};
+
+use super::{CliError, Globals, exit, output};
+use crate::deploy::state;
+use crate::lab::library;
+use crate::lab::model::Lang;
+use crate::report::{self, Templates, Written};
+use crate::verify::Run;
+
+/// Write the report of a run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run's name, or its folder [default: the newest one]
+    run: Option<String>,
+    /// The language.
+    #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG")]
+    lang: Lang,
+}
+
+impl Args {
+    pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
+        let folder = self.folder(globals)?;
+        let path = folder.join("run.json");
+        let text = std::fs::read(&path).map_err(|_| CliError::NoRun { run: folder.display().to_string() })?;
+        let run: Run = serde_json::from_slice(&text)
+            .map_err(|error| CliError::BadRun { path: path.clone(), why: error.to_string() })?;
+        let written = write(&run, &folder, self.lang, &templates(&folder)?)?;
+        tell(globals, &written)?;
+        Ok(exit::OK)
+    }
+
+    /// The folder of the run that is meant. Runs outlive their deployment.
+    fn folder(&self, globals: &Globals) -> Result<PathBuf, CliError> {
+        if let Some(folder) = self.run.as_ref().map(Path::new).filter(|path| path.join("run.json").exists()) {
+            return Ok(folder.to_owned());
+        }
+        let names = with_runs(&globals.output);
+        let name = match (&globals.name, names.as_slice()) {
+            (Some(name), _) | (None, [name]) => name.clone(),
+            (None, []) => return Err(CliError::NoRun { run: globals.output.display().to_string() }),
+            (None, _) => state::choose(&globals.output, None)?,
+        };
+        let runs = state::dir_of(&globals.output, &name)?.join("runs");
+        Ok(runs.join(self.run.as_deref().unwrap_or("latest")))
+    }
+}
+
+/// Render and write.
+pub fn write(run: &Run, folder: &Path, lang: Lang, templates: &Templates) -> Result<Written, CliError> {
+    let rendered = report::render(run, lang, templates)?;
+    Ok(report::write(folder, &rendered)?)
+}
+
+/// Say where it lies.
+pub fn tell(globals: &Globals, written: &Written) -> Result<(), CliError> {
+    let (markdown, html) = (written.markdown.display(), written.html.display());
+    match globals.json {
+        true => output::json(&serde_json::json!({
+            "markdown": written.markdown, "html": written.html, "main": written.main
+        })),
+        false => output::print(&format!("report: {markdown}\n        {html}\n")),
+    }
+}
+
+/// The templates of the lab that was run, where it is still there; those that come with labrun otherwise.
+fn templates(folder: &Path) -> Result<Templates, CliError> {
+    let deployment = folder.ancestors().nth(2).and_then(|dir| state::read(dir).ok().flatten());
+    let found = deployment.and_then(|deployment| library::find(&deployment.lab_source).ok());
+    match found {
+        Some(found) => Ok(Templates::of(&found.library)?),
+        None => Ok(Templates::builtin()),
+    }
+}
+
+/// Names of the deployments, there or gone, that have runs.
+fn with_runs(output: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(output).into_iter().flatten().flatten();
+    let having = folders.filter(|folder| folder.path().join("runs").is_dir());
+    let mut names: Vec<String> = having.filter_map(|folder| folder.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
