@@ -126,7 +126,9 @@ fn what_now(deployment: &Deployment, globals: &Globals) -> String {
     for node in deployment.postgres_nodes() {
         tell(&node.name, address(node));
     }
-    tell("SQL", format!("labrun sql{option} \"select pg_is_in_recovery()\""));
+    if deployment.postgres_nodes().next().is_some() {
+        tell("SQL", format!("labrun sql{option} \"select pg_is_in_recovery()\""));
+    }
     tell("who is who", format!("labrun status{option}"));
     tell("check it", format!("labrun verify{option}"));
     tell("remove it", format!("labrun destroy{option}"));

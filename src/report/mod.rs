@@ -65,19 +65,20 @@ pub enum ReportError {
         advice: Option<String>,
     },
     /// There is no such run.
-    #[error("there is no run `{wanted}` in {runs} ({known})")]
+    #[error("there is no run {wanted}: {known}")]
     #[diagnostic(code(LR0604))]
     NoRun {
-        /// As it was asked for.
+        /// As it was asked for, and where it was looked for.
         wanted: String,
-        /// Where it was looked for.
-        runs: PathBuf,
         /// Those that there are.
         known: String,
     },
     /// A run cannot be read back.
     #[error("{path} is no run: {why}")]
-    #[diagnostic(code(LR0605), help("an interrupted write leaves no such file; was it edited, or made by another labrun?"))]
+    #[diagnostic(
+        code(LR0605),
+        help("an interrupted write leaves no such file; was it edited, or made by another labrun?")
+    )]
     BadRun {
         /// The file.
         path: PathBuf,

@@ -31,7 +31,10 @@ pub fn find_run(runs: &Path, wanted: Option<&str>) -> Result<PathBuf, ReportErro
         // The link moves on to the next run; the folder stays.
         return Ok(fs::canonicalize(&below).unwrap_or(below));
     }
-    Err(ReportError::NoRun { wanted: name.to_owned(), runs: runs.to_owned(), known: known(runs) })
+    Err(match name.contains('/') {
+        true => ReportError::NoRun { wanted: name.to_owned(), known: "a run's folder holds its run.json".to_owned() },
+        false => ReportError::NoRun { wanted: format!("{name} in {}", runs.display()), known: known(runs) },
+    })
 }
 
 /// The run that lies in a folder.
@@ -49,7 +52,9 @@ pub fn read_run(folder: &Path) -> Result<Run, ReportError> {
 fn known(runs: &Path) -> String {
     let entries = match fs::read_dir(runs) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return "there is none; make one: labrun verify".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return "there is none; make one: labrun verify".to_owned();
+        }
         Err(error) => return format!("{}: {error}", runs.display()),
     };
     let whole = entries.flatten().filter(|entry| entry.path().join(RUN_FILE).is_file());
@@ -58,7 +63,9 @@ fn known(runs: &Path) -> String {
     names.sort_unstable_by(|a, b| b.cmp(a));
     match names.len() {
         0 => "there is none that was recorded; make one: labrun verify".to_owned(),
-        count if count > LISTED => format!("there are: {}, and {} older ones", names[..LISTED].join(", "), count - LISTED),
+        count if count > LISTED => {
+            format!("there are: {}, and {} older ones", names[..LISTED].join(", "), count - LISTED)
+        }
         _ => format!("there are: {}", names.join(", ")),
     }
 }
