@@ -15,6 +15,8 @@ pub const USUAL_LAB: &str = "builtin:ha-postgres";
 
 /// Bring a lab up.
 #[derive(Debug, Clone, clap::Args)]
+// `run` has these options too; two groups must not share a name.
+#[group(id = "deploy")]
 pub struct Args {
     /// A lab file, a folder with a lab.yaml, or the name of a lab that comes with labrun.
     #[arg(default_value = USUAL_LAB, hide_default_value = true)]
@@ -124,7 +126,9 @@ fn what_now(deployment: &Deployment, globals: &Globals) -> String {
     for node in deployment.postgres_nodes() {
         tell(&node.name, address(node));
     }
-    tell("SQL", format!("labrun sql{option} \"select pg_is_in_recovery()\""));
+    if deployment.postgres_nodes().next().is_some() {
+        tell("SQL", format!("labrun sql{option} \"select pg_is_in_recovery()\""));
+    }
     tell("who is who", format!("labrun status{option}"));
     tell("check it", format!("labrun verify{option}"));
     tell("remove it", format!("labrun destroy{option}"));

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{Globals, exit};
 use crate::deploy::DeployError;
-use crate::lab::LabError;
+use crate::lab::{Code, Diagnostic, LabError};
 use crate::observe::SqlError;
 use crate::report::ReportError;
 use crate::verify::VerifyError;
@@ -21,6 +21,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lab(#[from] LabError),
+    /// A file or folder of labs.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Finding(Box<Diagnostic>),
     /// PostgreSQL refused a statement.
     #[error("{0}")]
     #[diagnostic(code(LR0401))]
@@ -53,11 +57,19 @@ pub enum CliError {
     },
 }
 
+impl From<Diagnostic> for CliError {
+    fn from(finding: Diagnostic) -> Self {
+        CliError::Finding(Box::new(finding))
+    }
+}
+
 impl CliError {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             CliError::Lab(_) => exit::USAGE,
+            CliError::Finding(finding) if matches!(finding.code, Code::Unwritable | Code::Unreadable) => exit::FAILURE,
+            CliError::Finding(_) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
             CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
             CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => {
@@ -80,7 +92,7 @@ impl CliError {
         if globals.json {
             let diagnostic: &dyn miette::Diagnostic = &self;
             let text = |part: Option<Box<dyn std::fmt::Display + '_>>| part.map(|part| part.to_string());
-            let error = serde_json::json!({
+            let mut error = serde_json::json!({
                 "error": {
                     "message": self.to_string(),
                     "code": text(diagnostic.code()),
@@ -88,6 +100,9 @@ impl CliError {
                     "exit_code": code,
                 }
             });
+            if let CliError::Lab(lab) = &self {
+                error["error"]["diagnostics"] = serde_json::json!(lab.diagnostics);
+            }
             println!("{error}");
         }
         eprintln!("{:?}", miette::Report::new(self));

@@ -22,6 +22,8 @@ pub struct Args {
 impl Args {
     pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
         let folder = self.folder(globals)?;
+        // `latest` is a link: name the run itself.
+        let folder = folder.canonicalize().unwrap_or(folder);
         let run = report::read_run(&folder)?;
         let written = write(&run, &folder, self.lang, &templates(&folder)?)?;
         tell(globals, &written)?;

@@ -21,7 +21,11 @@ impl Args {
         }
         let observer = Observer::new(&deployment);
         let view = observer.look().await;
-        let not_yet = not_ready(&view, observer.has_proxy());
+        let not_yet = match deployment.postgres_nodes().next() {
+            Some(_) => not_ready(&view, observer.has_proxy()),
+            // No cluster: all there is are the nodes.
+            None => deployment.nodes.iter().zip(&nodes).find_map(not_running),
+        };
         if globals.json {
             output::json(&as_json(&deployment, &nodes, &view, not_yet.as_deref()))?;
         } else {
@@ -29,6 +33,10 @@ impl Args {
         }
         Ok(exit::OK)
     }
+}
+
+fn not_running((node, status): (&DeployedNode, &NodeStatus)) -> Option<String> {
+    (!matches!(status, NodeStatus::Running { .. })).then(|| format!("{} does not run", node.name))
 }
 
 fn as_json(

@@ -77,7 +77,8 @@ impl What {
         listening.abort();
         if let (Ok(verified), false) = (&verified, globals.json) {
             // A reader of the summary that went away does not change how the run ended.
-            let _ = output::print(&format!("\n{}", summary(&verified.run, self.lang, globals.colors_out())));
+            let _ =
+                output::print(&format!("\n{}\n", summary(&verified.run, self.lang, globals.colors_out()).trim_end()));
         }
         verified
     }

@@ -239,6 +239,10 @@ fn lasting(source: &str) -> String {
 async fn bring_up(deployment: &Deployment, progress: &dyn Progress) -> Result<(), DeployError> {
     local::node::write_files(&deployment.plan.project, &deployment.dir.join("project"))?;
     Local.up(deployment, progress).await?;
+    if deployment.postgres_nodes().next().is_none() {
+        // No cluster: each node's own service answers, and that is all there is.
+        return Ok(());
+    }
     progress.stage("waiting until the cluster is ready");
     until_ready(deployment, ready_limit(deployment), progress).await
 }

@@ -129,6 +129,7 @@ fn member_view(heard: &Heard, view: &ClusterView, leader_rest: Option<&Value>, l
     let state = rest.get("state").and_then(Value::as_str).unwrap_or("unknown");
     let replication = rest.get("replication_state").and_then(Value::as_str);
     member.state = replication.filter(|_| !is_leader && state == "running").unwrap_or(state).to_owned();
+    member.primary = heard.primary;
     member.timeline = timeline(rest);
     member.lsn = lsn(rest);
     member.lag = match (leader_lsn, member.lsn) {
@@ -246,6 +247,7 @@ pub(crate) mod tests {
             ("sync_standby", "streaming", Some(10))
         );
         assert_eq!(standby.sync_state.as_deref(), Some("sync"));
+        assert_eq!(view.members.iter().map(|member| member.primary).collect::<Vec<_>>(), [true, false]);
     }
 
     #[test]

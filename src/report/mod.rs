@@ -75,7 +75,10 @@ pub enum ReportError {
     },
     /// A run cannot be read back.
     #[error("{path} is no run: {why}")]
-    #[diagnostic(code(LR0605), help("an interrupted write leaves no such file; was it edited, or made by another labrun?"))]
+    #[diagnostic(
+        code(LR0605),
+        help("an interrupted write leaves no such file; was it edited, or made by another labrun?")
+    )]
     BadRun {
         /// The file.
         path: PathBuf,

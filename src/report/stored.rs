@@ -52,7 +52,9 @@ pub fn read_run(folder: &Path) -> Result<Run, ReportError> {
 fn known(runs: &Path) -> String {
     let entries = match fs::read_dir(runs) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return "there is none; make one: labrun verify".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return "there is none; make one: labrun verify".to_owned();
+        }
         Err(error) => return format!("{}: {error}", runs.display()),
     };
     let whole = entries.flatten().filter(|entry| entry.path().join(RUN_FILE).is_file());
@@ -61,7 +63,9 @@ fn known(runs: &Path) -> String {
     names.sort_unstable_by(|a, b| b.cmp(a));
     match names.len() {
         0 => "there is none that was recorded; make one: labrun verify".to_owned(),
-        count if count > LISTED => format!("there are: {}, and {} older ones", names[..LISTED].join(", "), count - LISTED),
+        count if count > LISTED => {
+            format!("there are: {}, and {} older ones", names[..LISTED].join(", "), count - LISTED)
+        }
         _ => format!("there are: {}", names.join(", ")),
     }
 }

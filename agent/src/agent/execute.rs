@@ -19,10 +19,8 @@ impl Agent {
             Action::AskPeers(list) => self.ask_peers(list),
             Action::ReadLeaderTimeline(from) => self.ask_leader(from),
             Action::Exit { code, reason } => {
-                if code == crate::exit::OK {
-                    tracing::info!("{reason}")
-                } else {
-                    tracing::error!("{reason}")
+                if code != crate::exit::OK {
+                    tracing::error!("{reason}");
                 }
                 self.exit = Some(code);
             }

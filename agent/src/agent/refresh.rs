@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Event;
 use super::state::Agent;
+use super::{Event, LONGEST};
 use crate::clock::Moment;
 use crate::decide::Process;
 use crate::postgres::{self, datadir, observe, sql::Connection};
@@ -16,6 +16,8 @@ impl Agent {
         }
         if now >= self.recheck {
             self.need.observation = true;
+            // The next decision, which waits for this look, says when to look again.
+            self.recheck = now + LONGEST;
         }
         if self.view.pg.process == Process::Down {
             self.need.observation = false;

@@ -55,7 +55,8 @@ fn policy(view: &View, now: Moment) -> Decision {
         return decision;
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable) else {
-        return Decision::wait("ZooKeeper is not accessible");
+        let never = view.dcs.cluster.is_none();
+        return Decision::wait(if never { "waiting for ZooKeeper" } else { "ZooKeeper is not accessible" });
     };
     if let Some(job) = &view.job {
         return recover::while_busy(view, cluster, job, now);

@@ -89,6 +89,9 @@ fn rejoin(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     let Some(control) = &view.pg.control else {
         return follow("the control file cannot be read: starting as a standby", now);
     };
+    if control.backup_label {
+        return follow("a new copy: starting as a standby of the leader", now);
+    }
     let Some(timeline) = known_timeline(view, cluster, &leader) else {
         return ask_leader(view, leader, now);
     };

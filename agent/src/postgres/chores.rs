@@ -24,7 +24,7 @@ const CHECKPOINTER_BUSY: Duration = Duration::from_secs(2);
 /// A commit waits if the checkpointer has told the shared memory that there are synchronous standbys, which
 /// it does when it reads the configuration: at once if it is idle. A session that sees the new value shows
 /// only that the signal was sent. So the position is taken when the checkpointer has been idle for a while
-/// after that, or after the 2 s that Patroni waits.
+/// after that, or after the 2 s that Patroni waits. Every commit that was acknowledged before is flushed by then.
 pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, pid: i32) -> Result<Lsn, Error> {
     let wanted = Wanted { sync_names: names.to_owned(), standby: standby(config), at_least: at_least(config).await };
     let connection = Connection::local(config, settings).await?;
@@ -42,7 +42,7 @@ pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, p
         return Ok(Lsn(0));
     }
     checkpointer_has_read(&connection).await?;
-    let position = connection.text("SELECT pg_current_wal_insert_lsn()").await?.unwrap_or_default();
+    let position = connection.text("SELECT pg_current_wal_flush_lsn()").await?.unwrap_or_default();
     position.parse().map_err(|_| Error::Other(format!("`{position}` is no WAL position")))
 }
 

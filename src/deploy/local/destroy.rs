@@ -15,8 +15,8 @@ use super::{node, run_dir, shared_memory, supervisor};
 use crate::deploy::{DeployError, Deployment, Progress, state};
 use crate::wait::{Answer, until};
 
-/// How long PostgreSQL may take for an immediate shutdown before it is killed.
-const QUIT_LIMIT: Duration = Duration::from_secs(6);
+/// How long PostgreSQL may take for an immediate shutdown before it is killed; what it then leaves is removed by us.
+const QUIT_LIMIT: Duration = Duration::from_secs(2);
 /// What lies in a deployment's folder beside `nodes/`, `runs/` and the lock. The state file is the last.
 const OWN: [&str; 4] = ["project", "faults.jsonl", ".deployment.json.new", state::STATE_FILE];
 

@@ -107,26 +107,27 @@ impl StepAction {
     pub fn result(&self) -> &'static [&'static str] {
         match self {
             StepAction::Sql(_) => &["rows", "columns", "count", "first", "node", "sqlstate", "error"],
-            StepAction::Http(_) => &["status", "body", "node"],
+            StepAction::Http(_) => &["status", "body", "node", "error"],
             StepAction::Dcs(_) => &["value", "exists", "children", "owner"],
             StepAction::Haproxy(_) => &["servers", "up", "down"],
             StepAction::Cluster(_) | StepAction::Wait(_) => &["cluster", "proxy"],
             StepAction::Exec(_) => &["code", "stdout", "stderr", "node"],
             StepAction::Logs(_) => &["lines", "count", "node"],
-            StepAction::Fault(_) => &["node", "role", "member", "timeline", "at"],
-            StepAction::Workload(_) => &[
+            StepAction::Fault(_) => &["kind", "node", "role", "member", "timeline", "lease_holder", "at", "took_ms"],
+            StepAction::Workload(WorkloadStep::Start(_)) => &["name", "table", "paths"],
+            StepAction::Workload(WorkloadStep::Stop(_)) => &[
                 "table",
                 "paths",
                 "acked",
                 "acked_during_fault",
-                "missed_from",
                 "stored",
                 "lost",
                 "lost_count",
                 "unexpected",
-                "recovered",
                 "duplicated",
+                "recovered",
                 "overlap",
+                "missed_from",
             ],
         }
     }

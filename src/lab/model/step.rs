@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 
-/// Run SQL. The result is `rows` (a list of lists), `columns`, `count`, `first` (the first row's first value),
+/// Run SQL. Whole numbers become numbers, NULL null, all else text. The result is `rows` (a list of lists), `columns`, `count`, `first` (the first row's first value),
 /// `node` (where it ran) and, for a statement that PostgreSQL refused, `sqlstate` and `error`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +26,8 @@ pub struct SqlStep {
     pub sessions: Option<u32>,
 }
 
-/// An HTTP request. The result is `status`, `body` (JSON where it is JSON, text otherwise) and `node`.
+/// An HTTP request. The result is `status`, `body` (JSON where it is JSON, text otherwise), `node`, and `error` where there
+/// was no answer. An error status fails the step, unless `expect_status` asks for it or an expression reads `status`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpStep {
@@ -123,7 +124,8 @@ pub enum FaultKind {
     Restart,
 }
 
-/// Do something to a node. The result is `node`, `role` (that it had when it was hit), `member`, `timeline`, `at`.
+/// Do something to a node, once, and see that it took effect. The result is `kind`, `node`, `role` (that it had when it was
+/// hit), `member`, `timeline`, `lease_holder` (the node that held the leader key), `at` (ms since the run's start), `took_ms`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FaultStep {
@@ -149,11 +151,11 @@ pub struct WaitStep {
 pub enum WorkloadStep {
     /// Start writers. They go on until they are stopped, through whatever happens.
     Start(WorkloadStart),
-    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`,
-    /// `rejected`, `indeterminate`, `acked_before_fault`, `acked_after_fault`, `gap_ms`, `gap_from`, `gap_to`,
-    /// `gap_closed`), `table`, `acked`, `acked_during_fault`, `missed_from` (the first id that the faulty node misses),
-    /// `stored`, `lost`, `unexpected`, `duplicated` (lists of ids), `lost_count`, `recovered` (a count) and `overlap`
-    /// (two nodes acknowledging at once).
+    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`, `acked_by` (counts
+    /// by node), `acked_before_fault`, `acked_after_fault`, `rejected`, `rejected_by` (counts by SQLSTATE), `indeterminate`,
+    /// `gap_ms`, `gap_from`, `gap_to`, `gap_closed`), `acked`, `acked_during_fault`, `stored`, `lost`, `unexpected`, `duplicated`
+    /// (lists of ids), `lost_count`, `recovered` (a count), `overlap` (times in which two nodes acknowledged at once), `table`,
+    /// and `missed_from`: the first id that another node than the faulty one acknowledged after the fault.
     Stop(String),
 }
 

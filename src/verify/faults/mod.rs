@@ -17,14 +17,14 @@ use serde_json::json;
 use self::journal::{Entry, Journal, State};
 use super::budget::seconds;
 use super::steps::target::{self, Target};
-use super::steps::{Attempt, Seen, Stage, Trouble};
+use super::steps::{Attempt, Seen, Stage, Trouble, Unmet};
 use super::world::World;
 use super::{Observation, Source};
 use crate::deploy::NodeStatus;
 use crate::lab::expr;
 use crate::lab::model::{FaultKind, FaultStep};
 use crate::observe::ClusterView;
-use crate::wait::{Answer, Unmet, until};
+use crate::wait::{self, Answer, until};
 
 /// How long a fault may take to be seen.
 const EFFECT_LIMIT: Duration = Duration::from_secs(60);
@@ -75,7 +75,8 @@ impl Faults {
             Err(why) => return Err(Trouble::Infra(format!("{words}: {why}"))),
         };
         let took_ms = (stage.spine.now_us() - fault.at_us) / 1000;
-        Ok(Seen { observation: observation(&fault, took_ms, unmet.as_deref()), unmet })
+        let observation = observation(&fault, took_ms, unmet.as_deref());
+        Ok(Seen { observation, unmet: unmet.map(Unmet::from) })
     }
 
     fn plan(&self, kind: FaultKind, target: Target, stage: &Stage<'_>) -> io::Result<Injected> {
@@ -199,8 +200,10 @@ async fn took_effect(kind: FaultKind, node: &str, world: &dyn World) -> Result<(
     )
     .await;
     seen.map_err(|unmet| match unmet {
-        Unmet::TimedOut { last, .. } => format!("it did not take effect within {} s: {last}", EFFECT_LIMIT.as_secs()),
-        Unmet::Never(error) => error,
+        wait::Unmet::TimedOut { last, .. } => {
+            format!("it did not take effect within {} s: {last}", EFFECT_LIMIT.as_secs())
+        }
+        wait::Unmet::Never(error) => error,
     })
 }
 

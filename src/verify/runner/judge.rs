@@ -16,6 +16,8 @@ pub struct Ruling {
     pub verdict: Verdict,
     /// Why, for anything but a pass.
     pub reason: Option<Text>,
+    /// The same in a few words, for whoever waits.
+    pub words: String,
     /// What was captured, as far as it could be.
     pub captures: IndexMap<String, Value>,
 }
@@ -24,11 +26,13 @@ pub struct Ruling {
 pub fn rule(step: &Step, attempt: &Attempt, scope: &Scope, workload: &Value) -> Ruling {
     let mut captures = IndexMap::new();
     let judged = weigh(step, attempt, scope, workload, &mut captures);
-    let (verdict, reason) = match judged {
-        Ok(()) => (Verdict::Pass, None),
-        Err((verdict, reason)) => (verdict, Some(with_hint(step, reason, attempt, scope, workload, &captures))),
+    let Err((verdict, reason)) = judged else {
+        return Ruling { verdict: Verdict::Pass, reason: None, words: String::new(), captures };
     };
-    Ruling { verdict, reason, captures }
+    let unmet = attempt.as_ref().ok().and_then(|seen| seen.unmet.as_ref());
+    let words = unmet.map_or_else(|| reason.get(Lang::En).to_owned(), |unmet| unmet.words.clone());
+    let reason = Some(with_hint(step, reason, attempt, scope, workload, &captures));
+    Ruling { verdict, reason, words, captures }
 }
 
 /// Whether a pass of the step proves anything: it expects something of the system.
@@ -56,7 +60,7 @@ fn weigh(
     })?;
     let captured = capture(step, &seen.observation.value, scope, workload, captures);
     if let Some(words) = &seen.unmet {
-        return Err(unmet(step, words));
+        return Err(unmet(step, &words.to_string()));
     }
     captured.map_err(|error| (Verdict::Inconclusive, say::no_value(&error)))?;
     let context = context(scope, captures, workload, &seen.observation.value);
@@ -164,7 +168,7 @@ mod tests {
 
     fn seen(value: Value, unmet: Option<&str>) -> Attempt {
         let observation = Observation { node: None, role: None, source: Source::Cluster, output: String::new(), value };
-        Ok(Seen { observation, unmet: unmet.map(str::to_owned) })
+        Ok(Seen { observation, unmet: unmet.map(|words| words.to_owned().into()) })
     }
 
     fn ruled(step: &Step, attempt: &Attempt) -> (Verdict, String) {

@@ -48,11 +48,12 @@ impl CheckRun<'_> {
             Ok(true) => None,
             Err(reason) => Some(reason),
         };
-        self.run.spine.tell(Event::StepStarted { scope: name.clone(), title: step.title.clone() });
+        let title = self.title(step);
+        self.run.spine.tell(Event::StepStarted { scope: name.clone(), title: title.clone() });
         let allowed = deadline(step).map(|deadline| allowed(deadline, self.run.world.deployment().timing()));
         let mut result = StepResult {
             id: id.to_owned(),
-            title: step.title.clone(),
+            title,
             action: steps::kind(&step.action).to_owned(),
             verdict: Verdict::Inconclusive,
             reason: left_out.clone(),
@@ -67,6 +68,16 @@ impl CheckRun<'_> {
         let (verdict, reason) = (result.verdict, result.reason.clone());
         self.run.spine.tell(Event::StepFinished { scope: name, verdict, reason });
         Some(result)
+    }
+
+    /// The step's title, which is a template; as it is written where that has no value.
+    fn title(&self, step: &Step) -> Text {
+        let context = self.scope.context(&self.run.workloads.counts());
+        let [ru, en] = [Lang::Ru, Lang::En].map(|lang| {
+            let title = step.title.get(lang);
+            expr::render(title, &context).unwrap_or_else(|_| title.to_owned())
+        });
+        if ru == en { Text::Same(en) } else { Text::Each { ru, en } }
     }
 
     fn when(&self, step: &Step) -> Result<bool, Text> {
@@ -191,12 +202,11 @@ fn keep(last: &Mutex<Option<Try>>, tried: Try) {
 /// Whether a try decides its step: a pass, a failure of the machine, or a change that was made and is not made twice.
 fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
     let changed = tried.attempt.is_ok() && !steps::is_repeatable(&step.action);
-    let words = || tried.ruling.reason.as_ref().map(|reason| reason.get(Lang::En).to_owned()).unwrap_or_default();
     match (&tried.attempt, tried.ruling.verdict) {
         (_, Verdict::Pass) => Answer::Done(()),
         (Err(Trouble::Infra(_)), _) => Answer::Never(()),
         _ if changed => Answer::Done(()),
-        _ => Answer::NotYet(words()),
+        _ => Answer::NotYet(tried.ruling.words.clone()),
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn run(step: &DcsStep, stage: &Stage<'_>) -> Attempt {
     let path = format!("{}/{}", stage.world.deployment().dcs_base(), key.trim_matches('/'));
     let answer = stage.world.dcs(&key).await;
     Ok(Seen {
-        unmet: answer.as_ref().err().map(ToString::to_string),
+        unmet: answer.as_ref().err().map(|error| error.to_string().into()),
         observation: Observation {
             output: output(&answer),
             value: value(&answer),

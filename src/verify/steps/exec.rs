@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Attempt, Seen, Stage, Trouble, bounded, target};
+use super::{Attempt, Seen, Stage, Trouble, Unmet, bounded, target};
 use crate::lab::expr;
 use crate::lab::model::ExecStep;
 use crate::verify::{Observation, Source};
@@ -26,7 +26,8 @@ pub(super) async fn run(step: &ExecStep, asked: &BTreeSet<String>, stage: &Stage
     };
     let unmet = (ran.code != Some(0) && !asked.contains("code")).then(|| {
         let last = ran.stderr.trim_end().lines().last().unwrap_or_default();
-        if last.is_empty() { words.clone() } else { format!("{words}: {last}") }
+        let words = if last.is_empty() { words.clone() } else { format!("{words}: {last}") };
+        Unmet::from(words)
     });
     let output = [ran.stdout.trim_end(), ran.stderr.trim_end()]
         .iter()

@@ -13,7 +13,7 @@ pub(super) async fn run(step: &HaproxyStep, stage: &Stage<'_>) -> Attempt {
     let target = target::resolve(&selector, stage.world).await?;
     let answer = stage.world.statistics(&target.node).await;
     Ok(Seen {
-        unmet: answer.as_ref().err().map(ToString::to_string),
+        unmet: answer.as_ref().err().map(|error| error.to_string().into()),
         observation: observation(&target.node, answer, stage),
     })
 }

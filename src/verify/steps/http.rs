@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Attempt, Seen, Stage, bounded, target};
+use super::{Attempt, Seen, Stage, Unmet, bounded, target};
 use crate::lab::expr;
 use crate::lab::model::{HttpMethod, HttpStep};
 use crate::observe::ObserveError;
@@ -23,7 +23,7 @@ pub(super) async fn run(step: &HttpStep, asked: &BTreeSet<String>, stage: &Stage
     let url = format!("http://{}{path}", side.map_or_else(|| target.node.clone(), |side| side.to_string()));
     let answer = stage.world.http(&target.node, step.method, &path).await;
     Ok(Seen {
-        unmet: unmet(step.expect_status, asked, &answer),
+        unmet: unmet(step.expect_status, asked, &answer).map(Unmet::from),
         observation: Observation {
             output: bounded(&output(&answer), MAX_OUTPUT),
             value: value(&target.node, &answer),

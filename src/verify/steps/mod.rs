@@ -30,8 +30,32 @@ use crate::lab::model::{Step, StepAction, WorkloadStep};
 pub struct Seen {
     /// What came back.
     pub observation: Observation,
-    /// What the action itself asked for and did not get (`expect_status`, `until`, an answer at all), in words.
-    pub unmet: Option<String>,
+    /// What the action itself asked for and did not get (`expect_status`, `until`, an answer at all).
+    pub unmet: Option<Unmet>,
+}
+
+/// What was asked for and not had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmet {
+    /// In a few words, for whoever waits.
+    pub words: String,
+    /// What more there is to say to whoever looks for the cause.
+    pub detail: Option<String>,
+}
+
+impl From<String> for Unmet {
+    fn from(words: String) -> Unmet {
+        Unmet { words, detail: None }
+    }
+}
+
+impl std::fmt::Display for Unmet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.detail {
+            Some(detail) => write!(f, "{} ({detail})", self.words),
+            None => write!(f, "{}", self.words),
+        }
+    }
 }
 
 /// Why an action could not be tried.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Attempt, Seen, Stage, bounded, table, target};
+use super::{Attempt, Seen, Stage, Unmet, bounded, table, target};
 use crate::lab::expr;
 use crate::lab::model::SqlStep;
 use crate::observe::{SqlError, SqlOutput};
@@ -25,7 +25,7 @@ pub(super) async fn run(step: &SqlStep, asked: &BTreeSet<String>, stage: &Stage<
     let target = target::resolve(&selector, stage.world).await?;
     let is_proxy = stage.world.deployment().proxy().is_some_and(|proxy| proxy.name == target.node);
     let answer = sessions(step, &target.node, &statement, stage, limit).await;
-    let unmet = unmet(step, asked, &answer);
+    let unmet = unmet(step, asked, &answer).map(Unmet::from);
     let via = if is_proxy { "proxy".to_owned() } else { target.node.clone() };
     Ok(Seen {
         observation: Observation {

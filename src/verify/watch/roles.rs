@@ -11,8 +11,8 @@ use crate::verify::run::RoleChange;
 pub(super) struct Tracker {
     /// Nodes and their members.
     members: Vec<(String, String)>,
-    leader: Option<String>,
-    sync: Vec<String>,
+    /// The leader key's holder and the sync key's standbys; none before the keys were seen.
+    keys: Option<(Option<String>, Vec<String>)>,
     words: BTreeMap<String, Option<NodeWord>>,
     told: BTreeMap<String, (String, Option<u64>)>,
 }
@@ -27,23 +27,24 @@ pub(super) fn member_of(node: &DeployedNode) -> Option<(String, String)> {
 
 impl Tracker {
     pub fn new(members: Vec<(String, String)>) -> Tracker {
-        Tracker { members, leader: None, sync: Vec::new(), words: BTreeMap::new(), told: BTreeMap::new() }
+        Tracker { members, keys: None, words: BTreeMap::new(), told: BTreeMap::new() }
     }
 
     /// Take in what was seen, and give the changes of roles that follow from it.
     pub fn saw(&mut self, at_us: u64, seen: &Seen) -> Vec<RoleChange> {
         match seen {
-            Seen::Keys { leader, sync } => (self.leader, self.sync) = (leader.clone(), sync.clone()),
+            Seen::Keys { leader, sync } => self.keys = Some((leader.clone(), sync.clone())),
             Seen::Node { node, word } => {
                 self.words.insert(node.clone(), *word);
             }
             Seen::Proxy { .. } => return Vec::new(),
         }
+        let Some((leader, sync)) = &self.keys else { return Vec::new() };
         let mut changes = Vec::new();
         for (node, member) in &self.members {
             // A node that was not asked yet has no role yet.
             let Some(word) = self.words.get(node) else { continue };
-            let role = self.role(member, *word);
+            let role = role(member, *word, leader.as_deref(), sync);
             let timeline = word.and_then(|word| word.timeline);
             let now = (role.to_owned(), timeline);
             let before = self.told.get(node);
@@ -56,16 +57,16 @@ impl Tracker {
         }
         changes
     }
+}
 
-    fn role(&self, member: &str, word: Option<NodeWord>) -> &'static str {
-        match word {
-            None => "down",
-            Some(NodeWord { in_recovery: false, .. }) if self.leader.as_deref() == Some(member) => "leader",
-            // It takes writes without the lease: about to demote, or a split brain.
-            Some(NodeWord { in_recovery: false, .. }) => "primary",
-            Some(_) if self.sync.iter().any(|name| name.eq_ignore_ascii_case(member)) => "sync_standby",
-            Some(_) => "replica",
-        }
+fn role(member: &str, word: Option<NodeWord>, leader: Option<&str>, sync: &[String]) -> &'static str {
+    match word {
+        None => "down",
+        Some(NodeWord { in_recovery: false, .. }) if leader == Some(member) => "leader",
+        // It takes writes without the lease: about to demote, or a split brain.
+        Some(NodeWord { in_recovery: false, .. }) => "primary",
+        Some(_) if sync.iter().any(|name| name.eq_ignore_ascii_case(member)) => "sync_standby",
+        Some(_) => "replica",
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn a_node_that_takes_writes_without_the_lease_is_no_leader() {
         let mut tracker = Tracker::new(vec![("a".into(), "m0".into())]);
-        tracker.saw(1, &keys(Some("m1"), &[]));
-        assert_eq!(tracker.saw(2, &node("a", false, 1))[0].role, "primary");
+        assert_eq!(tracker.saw(0, &node("a", false, 1)), [], "who holds the lease is not known yet");
+        assert_eq!(tracker.saw(1, &keys(Some("m1"), &[]))[0].role, "primary");
     }
 }

@@ -15,7 +15,9 @@ use serde_json::json;
 
 use self::cluster::Cluster;
 use super::{Dial, Session, World};
-use crate::deploy::{BackendKind, DeployError, DeployedNode, Deployment, ExecOutput, NodeStatus, Phase};
+use crate::deploy::{
+    BackendKind, DeployError, DeployedNode, Deployment, ExecOutput, NodeStatus, Options, Phase, Place, Programs,
+};
 use crate::lab::Loaded;
 use crate::lab::model::HttpMethod;
 use crate::observe::http::Answer;
@@ -119,6 +121,8 @@ fn deployment(loaded: &Loaded, dir: &Path) -> Deployment {
         phase: Phase::Ready,
         created: "2026-11-23T06:12:40Z".to_owned(),
         ready_after_ms: Some(1),
+        options: Options::default(),
+        place: Place { run_dir: dir.to_owned(), user: None, block: [127, 60, 1], programs: Programs::default() },
         nodes: plan.nodes.iter().map(node).collect(),
         plan,
     }

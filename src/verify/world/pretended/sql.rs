@@ -50,7 +50,7 @@ fn insert(cluster: &mut Cluster, place: usize, table: &str, statement: &str) -> 
     }
     let address = cluster.nodes[place].address.ip().to_string();
     let next = cluster.nodes[place].tables.get(table).map_or(0, Vec::len) + 1;
-    let rows = new_rows(statement, &address, next);
+    let rows = new_rows(statement, &address);
     let doubled = cluster.has(Quirk::DoublesWrites) && next % 10 == 0;
     let stored: Vec<Vec<String>> =
         rows.iter().cycle().take(rows.len() * if doubled { 2 } else { 1 }).cloned().collect();
@@ -66,17 +66,17 @@ fn insert(cluster: &mut Cluster, place: usize, table: &str, statement: &str) -> 
 }
 
 /// The rows of one of the shapes of INSERT that checks use.
-fn new_rows(statement: &str, address: &str, next: usize) -> Vec<Vec<String>> {
+fn new_rows(statement: &str, address: &str) -> Vec<Vec<String>> {
     let quoted = |nth: usize| statement.split('\'').nth(nth).unwrap_or_default().to_owned();
     if statement.contains("generate_series") {
         let last = statement.split("generate_series(1, ").nth(1).and_then(|rest| rest.split(')').next());
         let last: usize = last.and_then(|number| number.parse().ok()).unwrap();
         return (1..=last).map(|n| vec![n.to_string(), format!("row {n}{}", quoted(3))]).collect();
     }
-    if statement.contains("written_on") {
-        return vec![vec![next.to_string(), quoted(1), address.to_owned()]];
-    }
     let id = statement.split("VALUES (").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    if statement.contains("written_on") {
+        return vec![vec![id.to_owned(), quoted(1), address.to_owned()]];
+    }
     vec![vec![id.to_owned(), quoted(1)]]
 }
 

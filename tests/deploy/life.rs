@@ -1,0 +1,125 @@
+//! A deployment from its beginning to its end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, free_offset, is_free, lab};
+
+fn node<'a>(status: &'a Value, name: &str) -> &'a Value {
+    status["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).unwrap()
+}
+
+fn addresses(state: &Value) -> Vec<SocketAddr> {
+    let nodes = state["nodes"].as_array().unwrap();
+    let ports = nodes.iter().flat_map(|node| [node["main"].as_str(), node["side"].as_str()]).flatten();
+    let published = nodes.iter().flat_map(|node| node["published"].as_array().unwrap());
+    let host = published.map(|pair| SocketAddr::from((Ipv4Addr::LOCALHOST, pair[0].as_u64().unwrap() as u16)));
+    ports.map(|address| address.parse().unwrap()).chain(host).collect()
+}
+
+#[test]
+fn a_cluster_is_deployed_used_broken_mended_and_removed() {
+    let place = Place::new();
+    let offset = free_offset().to_string();
+    let reference = lab("reference");
+    let deploy = ["deploy", &reference, "--port-offset", &offset];
+
+    let told = place.labrun(&[&deploy[..], &["--json"]].concat()).ends(0).json();
+    assert_eq!(told["phase"], "ready");
+    assert!(told["ready_after_ms"].as_u64().unwrap() > 0);
+    let state = place.state("reference");
+    let all = addresses(&state);
+    assert_eq!(all.len(), 7 + 7, "{all:?}");
+    assert!(all.iter().all(|address| !is_free(*address)), "{all:?}");
+
+    sql_reaches_every_role(&place);
+    the_same_again_changes_nothing(&place, &deploy);
+    a_stopped_leader_is_replaced_and_comes_back(&place);
+    logs_of_a_role(&place);
+
+    let said = place.labrun(&["destroy"]).ends(0);
+    assert!(said.out.contains("reference is removed") && said.out.contains("processes"), "{}", said.out);
+    place.assert_nothing_left();
+    assert!(all.iter().all(|address| is_free(*address)), "a port is still bound: {all:?}");
+    assert!(!place.output.join("reference").exists());
+    place.labrun(&["destroy"]).ends(6);
+}
+
+fn sql_reaches_every_role(place: &Place) {
+    let status = place.status_when("reference", "ready", |status| status["ready"] == true);
+    let leader = status["cluster"]["leader"].as_str().unwrap().to_owned();
+    let said = place.labrun(&["sql", "create table t (id int, name text); insert into t values (1, null)"]).ends(0);
+    assert_eq!(said.out, "OK\n\nOK, 1 row\n");
+    let said = place.labrun(&["sql", "select * from t", "--on", "leader", "--json"]).ends(0).json();
+    assert_eq!(said["node"], leader.as_str());
+    assert_eq!(said["results"][0]["rows"], json!([["1", null]]));
+    let said = place.labrun(&["sql", "select * from t", "--on", "sync_standby"]).ends(0);
+    assert_eq!(said.out, " id | name\n----+------\n  1 | NULL\n(1 row)\n");
+    let refused = place.labrun(&["sql", "insert into t values (2)", "--on", "replica"]).ends(8);
+    assert!(refused.err.contains("SQLSTATE 25006"), "{}", refused.err);
+    place.labrun(&["sql", "select 1", "--on", "zoo"]).ends(6);
+}
+
+fn the_same_again_changes_nothing(place: &Place, deploy: &[&str]) {
+    let before = place.state("reference");
+    let again = place.labrun(deploy).ends(0);
+    assert!(again.out.contains("deployed already: nothing to do"), "{}", again.out);
+    assert_eq!(place.state("reference"), before);
+    let moved = place.labrun(&[&deploy[..3], &["9"]].concat()).ends(7);
+    assert!(moved.err.contains("haproxy: publishes 5009, 7009"), "{}", moved.err);
+    assert_eq!(place.state("reference"), before);
+}
+
+fn a_stopped_leader_is_replaced_and_comes_back(place: &Place) {
+    let status = place.labrun(&["status", "--json"]).ends(0).json();
+    let old = status["cluster"]["leader"].as_str().unwrap().to_owned();
+    let said = place.labrun(&["stop", "leader"]).ends(0);
+    assert_eq!(said.out, format!("{old} is stopped\n"));
+    place.labrun(&["stop", &old]).ends(0);
+    let status = place.status_when("reference", "another leads", |status| {
+        let leader = status["cluster"]["leader"].as_str();
+        leader.is_some_and(|leader| leader != old) && status["cluster"]["timeline"] == 2
+    });
+    assert_eq!(node(&status, &old)["status"]["state"], "stopped");
+    assert_eq!(status["ready"], false);
+
+    // deploy mends what is down; it need not be told what.
+    let said = place.labrun(&["restart", "zoo"]).ends(0);
+    assert_eq!(said.out, "zoo is restarted\n");
+    place.labrun(&["start", &old]).ends(0);
+    place.labrun(&["start", &old]).ends(0);
+    place.status_when("reference", "ready again", |status| status["ready"] == true);
+    let new = place.labrun(&["kill", "leader", "--json"]).ends(0).json()["nodes"][0].as_str().unwrap().to_owned();
+    assert_ne!(new, old);
+    let status = place.labrun(&["status", "--json"]).ends(0).json();
+    assert_eq!(node(&status, &new)["status"]["state"], "stopped");
+}
+
+fn logs_of_a_role(place: &Place) {
+    let said = place.labrun(&["logs", "dcs"]).ends(0);
+    assert!(said.out.contains("Starting server"), "{}", said.out);
+    let last = place.labrun(&["logs", "dcs", "-n", "1"]).ends(0);
+    assert_eq!(last.out.lines().count(), 1);
+    let unknown = place.labrun(&["logs", "nobody"]).ends(6);
+    assert!(unknown.err.contains("zoo, pg-master, pg-slave, haproxy"), "{}", unknown.err);
+}
+
+#[test]
+fn the_same_lab_twice_under_two_names_runs_side_by_side() {
+    let place = Place::new();
+    let reference = lab("reference");
+    let mut both = ["one", "two"]
+        .map(|name| place.command(&["deploy", &reference, "--no-publish", "--name", name]).spawn().unwrap());
+    for deploying in &mut both {
+        assert!(deploying.wait().unwrap().success());
+    }
+    assert_ne!(place.state("one")["place"]["block"], place.state("two")["place"]["block"]);
+    let ambiguous = place.labrun(&["sql", "select 1"]).ends(2);
+    assert!(ambiguous.err.contains("one, two"), "{}", ambiguous.err);
+    place.labrun(&["sql", "--name", "one", "create table only_here ()"]).ends(0);
+    let absent = place.labrun(&["sql", "--name", "two", "table only_here"]).ends(8);
+    assert!(absent.err.contains("42P01"), "{}", absent.err);
+    place.labrun(&["destroy", "--name", "one"]).ends(0);
+    place.status_when("two", "the other one lives on", |status| status["ready"] == true);
+}
