@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use labrun_agent::clock::Moment;
+use labrun_agent::cluster::Lsn;
 use labrun_agent::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StopMode, Upstream, Write};
 
 use crate::agent::{Purpose, Writes};
@@ -132,14 +133,7 @@ impl World {
                 let (shown, idle) = self.set_names(node, names);
                 delay = shown + idle;
             }
-            Chore::Slots { create, drop, .. } => {
-                let (create, drop) = (create.clone(), drop.clone());
-                let streaming = |name: &String| self.sender_named(node, name);
-                let unused: Vec<_> = drop.into_iter().filter(|name| !streaming(name)).collect();
-                let slots = &mut self.nodes[node].data.slots;
-                slots.extend(create);
-                slots.retain(|name| !unused.contains(name));
-            }
+            Chore::Slots { create, drop, advance } => self.slots(node, create, drop, advance),
             Chore::Checkpoint => {
                 delay = self.random.delay(20, 500);
                 self.after(delay, Target::Server(node, epoch), Event::Checkpointed);
@@ -149,8 +143,19 @@ impl World {
         self.after(delay + 1, target, Event::ChoreEnded { chore, epoch });
     }
 
-    fn sender_named(&self, node: usize, name: &str) -> bool {
-        self.server(node).is_some_and(|server| server.senders.iter().any(|s| self.names[s.to] == name))
+    fn slots(&mut self, node: usize, create: &[String], drop: &[String], advance: &[(String, u64)]) {
+        let unused: Vec<_> = drop.iter().filter(|name| !self.is_sending_to(node, name)).collect();
+        let data = &mut self.nodes[node].data;
+        let here = self.wal.end(data.checkpoint);
+        for name in create {
+            data.slots.entry(name.clone()).or_insert(here);
+        }
+        data.slots.retain(|name, _| !unused.contains(&name));
+        for (name, position) in advance {
+            if let Some(restart) = data.slots.get_mut(name) {
+                *restart = Lsn(*position).max(*restart);
+            }
+        }
     }
 
     fn follow(&mut self, node: usize, epoch: u64, upstream: Option<&Upstream>) {

@@ -1,7 +1,8 @@
 //! A data directory: what outlives PostgreSQL, the agent and the machine's power.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
+use labrun_agent::cluster::Lsn;
 use labrun_agent::decide::{Control, ControlState, DataDir, Phase};
 
 use crate::wal::{Spot, Wal};
@@ -34,7 +35,8 @@ pub struct Data {
     pub upstream: Option<usize>,
     /// `synchronous_standby_names` as it lies on disk.
     pub sync_names: String,
-    pub slots: BTreeSet<String>,
+    /// Physical slots and from where on they keep WAL.
+    pub slots: BTreeMap<String, Lsn>,
     /// The newest timeline that a history file in pg_wal tells of.
     pub newest_timeline: u32,
     /// pg_rewind was interrupted in the middle of it: a mix of two servers' pages.
@@ -54,7 +56,7 @@ impl Data {
             standby_signal: false,
             upstream: None,
             sync_names: String::new(),
-            slots: BTreeSet::new(),
+            slots: BTreeMap::new(),
             newest_timeline: 0,
             torn: false,
         }

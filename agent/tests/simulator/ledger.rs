@@ -14,8 +14,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn new(wal: &Wal) -> Ledger {
-        Ledger { newest: wal.root(), count: 0, last: 0, kept: true }
+    pub fn new(wal: &Wal, kept: bool) -> Ledger {
+        Ledger { newest: wal.root(), count: 0, last: 0, kept }
     }
 
     pub fn newest(&self) -> Spot {

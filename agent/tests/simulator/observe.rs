@@ -35,7 +35,7 @@ impl World {
                 timeline: received_timeline,
             }),
             wal_senders: self.senders(node),
-            slots: at.data.slots.iter().map(|name| self.slot(node, name)).collect(),
+            slots: at.data.slots.iter().map(|(name, restart)| self.slot(node, name, *restart)).collect(),
             sync_names: server.names_shown.clone(),
             upstream: at.data.upstream.filter(|_| in_recovery).map(World::address),
             upstream_slot: if self.plan.use_slots && in_recovery { self.names[node].clone() } else { String::new() },
@@ -63,10 +63,12 @@ impl World {
         server.senders.iter().map(row).collect()
     }
 
-    fn slot(&self, node: usize, name: &str) -> Slot {
-        let server = self.server(node);
-        let sender = server.and_then(|server| server.senders.iter().find(|sender| self.names[sender.to] == name));
-        let restart = sender.map_or(Lsn(1), |sender| sender.flushed);
-        Slot { name: name.to_owned(), active: sender.is_some(), restart, logical: false }
+    fn slot(&self, node: usize, name: &str, restart: Lsn) -> Slot {
+        Slot { name: name.to_owned(), active: self.is_sending_to(node, name), restart, logical: false }
+    }
+
+    /// A WAL sender for this standby runs.
+    pub fn is_sending_to(&self, node: usize, name: &str) -> bool {
+        self.server(node).is_some_and(|server| server.senders.iter().any(|s| self.names[s.to] == name))
     }
 }

@@ -111,6 +111,9 @@ impl World {
         let Some(sender) = server.senders.iter_mut().find(|s| (s.to, s.epoch) == (from, epoch)) else { return };
         (sender.flushed, sender.heard) = (flushed.max(sender.flushed), now);
         sender.streaming |= flushed >= mine;
+        if let Some(restart) = self.nodes[node].data.slots.get_mut(&self.names[from]) {
+            *restart = flushed.max(*restart);
+        }
         self.acknowledge(node);
         self.end_shutdown(node);
     }
@@ -159,7 +162,7 @@ impl World {
         if !upstream.answers() || self.nodes[from].server_frozen || self.nodes[from].paused || from == node {
             return Some(format!("{name} does not answer"));
         }
-        if self.plan.use_slots && !self.nodes[from].data.slots.contains(&self.names[node]) {
+        if self.plan.use_slots && !self.nodes[from].data.slots.contains_key(&self.names[node]) {
             return Some(format!("{name} has no slot for it"));
         }
         let (mine, theirs) = (self.nodes[node].data.tip, self.nodes[from].data.tip);

@@ -79,7 +79,7 @@ impl World {
             zookeeper_frozen: false,
             links: Vec::new(),
             nodes: (0..plan.nodes).map(|_| Node::new(&wal)).collect(),
-            ledger: Ledger::new(&wal),
+            ledger: Ledger::new(&wal, plan.synchronous),
             wal,
             names,
             random,
