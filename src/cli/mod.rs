@@ -18,6 +18,8 @@ mod run;
 mod sql;
 mod status;
 mod table;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 use std::process::ExitCode;
@@ -112,5 +114,10 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_command_and_exit_code() {
+        insta::assert_snapshot!(Cli::command().term_width(100).render_help());
     }
 }

@@ -53,7 +53,8 @@ fn zookeeper(
         .collect();
     let context = json!({
         "settings": without_nulls(json!(settings::zookeeper(site.defaults(), node))),
-        "data_dir": dir.join("data"),
+        // Relative to the folder that ZooKeeper runs in: it reads this file as ISO 8859-1, and a path may hold more.
+        "data_dir": "./data",
         "client_port": ZOOKEEPER_PORT,
         "address": site.address(name),
         "ensemble": ensemble,
