@@ -1,12 +1,11 @@
 //! What a command can fail with, and the exit code of each.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Globals, exit};
 use crate::deploy::DeployError;
-use crate::lab::LabError;
+use crate::lab::{Code, Diagnostic, LabError};
 use crate::observe::SqlError;
 use crate::report::ReportError;
 use crate::verify::VerifyError;
@@ -22,6 +21,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Lab(#[from] LabError),
+    /// A file or folder of labs.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Finding(Box<Diagnostic>),
     /// PostgreSQL refused a statement.
     #[error("{0}")]
     #[diagnostic(code(LR0401))]
@@ -43,22 +46,6 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Report(#[from] ReportError),
-    /// There is no such run.
-    #[error("there is no run in {run}")]
-    #[diagnostic(code(LR0404), help("make one: labrun verify"))]
-    NoRun {
-        /// Where it was looked for.
-        run: String,
-    },
-    /// A run cannot be read.
-    #[error("the run {} cannot be understood: {why}", path.display())]
-    #[diagnostic(code(LR0405), help("verify again: labrun verify"))]
-    BadRun {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
     /// A stream or file of the command itself.
     #[error("cannot {what}: {source}")]
     #[diagnostic(code(LR0403))]
@@ -70,17 +57,24 @@ pub enum CliError {
     },
 }
 
+impl From<Diagnostic> for CliError {
+    fn from(finding: Diagnostic) -> Self {
+        CliError::Finding(Box::new(finding))
+    }
+}
+
 impl CliError {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             CliError::Lab(_) => exit::USAGE,
+            CliError::Finding(finding) if matches!(finding.code, Code::Unwritable | Code::Unreadable) => exit::FAILURE,
+            CliError::Finding(_) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
-            CliError::NoOne { .. } | CliError::NoRun { .. } => exit::NOT_FOUND,
-            CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. }) => {
-                exit::USAGE
-            }
-            CliError::Verify(_) | CliError::Report(_) | CliError::BadRun { .. } => exit::FAILURE,
+            CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
+            CliError::Verify(VerifyError::UnknownPart { .. })
+            | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => exit::USAGE,
+            CliError::Verify(_) | CliError::Report(_) => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,
             CliError::Deploy(error) => of_deploy(error),
@@ -97,7 +91,7 @@ impl CliError {
         if globals.json {
             let diagnostic: &dyn miette::Diagnostic = &self;
             let text = |part: Option<Box<dyn std::fmt::Display + '_>>| part.map(|part| part.to_string());
-            let error = serde_json::json!({
+            let mut error = serde_json::json!({
                 "error": {
                     "message": self.to_string(),
                     "code": text(diagnostic.code()),
@@ -105,6 +99,9 @@ impl CliError {
                     "exit_code": code,
                 }
             });
+            if let CliError::Lab(lab) = &self {
+                error["error"]["diagnostics"] = serde_json::json!(lab.diagnostics);
+            }
             println!("{error}");
         }
         eprintln!("{:?}", miette::Report::new(self));

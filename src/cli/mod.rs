@@ -9,17 +9,20 @@ mod doctor;
 mod error;
 pub mod exit;
 mod globals;
+mod init;
 mod logs;
 mod node;
 mod output;
 mod progress;
 mod report;
 mod run;
+mod schema;
 mod sql;
 mod status;
 mod table;
 #[cfg(test)]
 mod testing;
+mod validate;
 mod verify;
 
 use std::process::ExitCode;
@@ -65,6 +68,12 @@ enum Command {
     Restart(node::Args),
     /// Remove a deployment: processes, data, everything but its runs.
     Destroy(destroy::Args),
+    /// Look at labs and checks without deploying: everything that is wrong, with its place.
+    Validate(validate::Args),
+    /// Make a new lab folder from the reference lab.
+    Init(init::Args),
+    /// Print the JSON Schema of the lab format, for editors.
+    Schema(schema::Args),
     /// Check this machine: programs, ports, limits.
     Doctor(doctor::Args),
     /// Print a shell's completions.
@@ -101,6 +110,9 @@ impl Command {
             Command::Kill(args) => args.run(globals, node::Act::Kill).await,
             Command::Restart(args) => args.run(globals, node::Act::Restart).await,
             Command::Destroy(args) => args.run(globals).await,
+            Command::Validate(args) => args.run(globals),
+            Command::Init(args) => args.run(globals),
+            Command::Schema(args) => args.run(),
             Command::Doctor(args) => args.run(globals),
             Command::Completions(args) => args.run(Cli::command()),
         }

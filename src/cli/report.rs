@@ -24,10 +24,7 @@ impl Args {
         let folder = self.folder(globals)?;
         // `latest` is a link: name the run itself.
         let folder = folder.canonicalize().unwrap_or(folder);
-        let path = folder.join("run.json");
-        let text = std::fs::read(&path).map_err(|_| CliError::NoRun { run: folder.display().to_string() })?;
-        let run: Run = serde_json::from_slice(&text)
-            .map_err(|error| CliError::BadRun { path: path.clone(), why: error.to_string() })?;
+        let run = report::read_run(&folder)?;
         let written = write(&run, &folder, self.lang, &templates(&folder)?)?;
         tell(globals, &written)?;
         Ok(exit::OK)
@@ -35,17 +32,17 @@ impl Args {
 
     /// The folder of the run that is meant. Runs outlive their deployment.
     fn folder(&self, globals: &Globals) -> Result<PathBuf, CliError> {
-        if let Some(folder) = self.run.as_ref().map(Path::new).filter(|path| path.join("run.json").exists()) {
-            return Ok(folder.to_owned());
+        let wanted = self.run.as_deref();
+        if wanted.is_some_and(|wanted| wanted.contains('/') || Path::new(wanted).join("run.json").is_file()) {
+            return Ok(report::find_run(Path::new(""), wanted)?);
         }
         let names = with_runs(&globals.output);
         let name = match (&globals.name, names.as_slice()) {
             (Some(name), _) | (None, [name]) => name.clone(),
-            (None, []) => return Err(CliError::NoRun { run: globals.output.display().to_string() }),
+            (None, []) => return Ok(report::find_run(&globals.output, wanted)?),
             (None, _) => state::choose(&globals.output, None)?,
         };
-        let runs = state::dir_of(&globals.output, &name)?.join("runs");
-        Ok(runs.join(self.run.as_deref().unwrap_or("latest")))
+        Ok(report::find_run(&state::dir_of(&globals.output, &name)?.join("runs"), wanted)?)
     }
 }
 
@@ -68,7 +65,8 @@ pub fn tell(globals: &Globals, written: &Written) -> Result<(), CliError> {
 
 /// The templates of the lab that was run, where it is still there; those that come with labrun otherwise.
 fn templates(folder: &Path) -> Result<Templates, CliError> {
-    let deployment = folder.ancestors().nth(2).and_then(|dir| state::read(dir).ok().flatten());
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let deployment = real.ancestors().nth(2).and_then(|dir| state::read(dir).ok().flatten());
     let found = deployment.and_then(|deployment| library::find(&deployment.lab_source).ok());
     match found {
         Some(found) => Ok(Templates::of(&found.library)?),

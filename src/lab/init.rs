@@ -31,7 +31,7 @@ pub fn init(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     };
     if occupied {
         return Err(Diagnostic::error(Code::NotEmpty, format!("the folder {} is not empty", dir.display()))
-            .help("name a folder that is not there yet: nothing is ever overwritten"));
+            .advice("name a folder that is not there yet: nothing is ever overwritten"));
     }
     let mut written = Vec::new();
     for (path, text) in files(&lab_name(dir))? {

@@ -87,7 +87,7 @@ fn find_builtin(name: &str) -> Option<Found> {
 fn no_such_lab(source: &str, name: &str) -> Diagnostic {
     let labs: Vec<_> = builtin_labs().collect();
     let near = nearest(name, labs.iter().copied()).map(|near| format!("did you mean `{near}`? "));
-    Diagnostic::error(Code::NoSuchLab, format!("there is no lab `{source}`")).help(format!(
+    Diagnostic::error(Code::NoSuchLab, format!("there is no lab `{source}`")).advice(format!(
         "{}give a lab file, a folder that holds a `{LAB_FILE}`, or a lab that comes with labrun: {}",
         near.unwrap_or_default(),
         listed(labs)
@@ -173,7 +173,7 @@ fn read_within(folder: &Path, path: &str) -> Result<Option<String>, Diagnostic> 
 fn read_bounded(path: &Path, shown: &str) -> Result<String, Diagnostic> {
     let too_large = || {
         Diagnostic::error(Code::TooLarge, format!("{shown} is larger than {} KiB", MAX_BYTES / 1024))
-            .help("no lab needs that much; is it the right file?")
+            .advice("no lab needs that much; is it the right file?")
     };
     let found = fs::metadata(path).map_err(|error| unreadable(shown, &error))?;
     if !found.is_file() {
@@ -197,7 +197,7 @@ fn not_utf8(shown: &str, error: std::string::FromUtf8Error) -> Diagnostic {
     let file = Arc::new(File { name: shown.to_owned(), text });
     Diagnostic::error(Code::NotYaml, "the file is not written in UTF-8")
         .at(&file, end..end + char::REPLACEMENT_CHARACTER.len_utf8(), "this is no UTF-8 text")
-        .help("save it as UTF-8")
+        .advice("save it as UTF-8")
 }
 
 fn unreadable(shown: &str, error: &io::Error) -> Diagnostic {
@@ -206,7 +206,7 @@ fn unreadable(shown: &str, error: &io::Error) -> Diagnostic {
 
 fn outside(path: &str, folder: &Path) -> Diagnostic {
     Diagnostic::error(Code::OutsideFolder, format!("`{path}` leads out of the lab's folder {}", folder.display()))
-        .help("a lab may only use files of its own folder; copy the file there")
+        .advice("a lab may only use files of its own folder; copy the file there")
 }
 
 #[cfg(test)]

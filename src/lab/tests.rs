@@ -216,7 +216,7 @@ fn a_check_beside_a_lab_is_looked_at_even_where_it_is_not_used() {
 #[test]
 fn a_sound_lab_is_summed_up() {
     let validation = validate(&small(""));
-    assert_eq!(validation.summary.as_deref(), Some("lab small: 4 nodes, 2 parts, 2 checks, 1 questions"));
+    assert_eq!(validation.summary.as_deref(), Some("lab small: 4 nodes, 2 parts, 2 checks, 1 question"));
     let validation = validate(&small("checks/writes.yaml"));
     assert_eq!(validation.summary.as_deref(), Some("check writes: 2 steps"));
 }

@@ -60,14 +60,14 @@ pub fn validate(source: &str) -> Validation {
     let (summary, mut diagnostics) = match load_found(source, &found.file, found.library.clone()) {
         Ok(loaded) => {
             let file = &loaded.lab.file;
-            let summary = format!(
-                "lab {}: {} nodes, {} parts, {} checks, {} questions",
-                file.name,
-                file.topology.nodes.len(),
-                file.parts.len(),
-                file.parts.iter().map(|part| part.checks.len()).sum::<usize>(),
-                file.questions.len()
-            );
+            let checks = file.parts.iter().map(|part| part.checks.len()).sum();
+            let counts = [
+                counted(file.topology.nodes.len(), "node"),
+                counted(file.parts.len(), "part"),
+                counted(checks, "check"),
+                counted(file.questions.len(), "question"),
+            ];
+            let summary = format!("lab {}: {}", file.name, counts.join(", "));
             (Some(summary), loaded.warnings)
         }
         Err(error) => (None, error.diagnostics),
@@ -84,6 +84,11 @@ impl Validation {
     }
 }
 
+/// `1 node`, `2 nodes`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Whether a file is a check: whether it says so by its first key.
 fn is_check(file: &Arc<File>) -> bool {
     yaml::parse(file).is_ok_and(|tree| tree.get("check").is_some() && tree.get("lab").is_none())
@@ -94,7 +99,8 @@ fn check(source: &str, file: &Arc<File>) -> Validation {
     let name = Path::new(source).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let check = read_check(file, &name, &mut findings);
     arrange(&mut findings, &file.name);
-    let summary = check.map(|source| format!("check {}: {} steps", source.check.name, source.check.steps.len()));
+    let summary =
+        check.map(|source| format!("check {}: {}", source.check.name, counted(source.check.steps.len(), "step")));
     Validation::new(source, Kind::Check, summary, findings)
 }
 

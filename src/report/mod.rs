@@ -65,13 +65,11 @@ pub enum ReportError {
         advice: Option<String>,
     },
     /// There is no such run.
-    #[error("there is no run `{wanted}` in {runs} ({known})")]
+    #[error("there is no run {wanted}: {known}")]
     #[diagnostic(code(LR0604))]
     NoRun {
-        /// As it was asked for.
+        /// As it was asked for, and where it was looked for.
         wanted: String,
-        /// Where it was looked for.
-        runs: PathBuf,
         /// Those that there are.
         known: String,
     },

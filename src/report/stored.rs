@@ -31,7 +31,10 @@ pub fn find_run(runs: &Path, wanted: Option<&str>) -> Result<PathBuf, ReportErro
         // The link moves on to the next run; the folder stays.
         return Ok(fs::canonicalize(&below).unwrap_or(below));
     }
-    Err(ReportError::NoRun { wanted: name.to_owned(), runs: runs.to_owned(), known: known(runs) })
+    Err(match name.contains('/') {
+        true => ReportError::NoRun { wanted: name.to_owned(), known: "a run's folder holds its run.json".to_owned() },
+        false => ReportError::NoRun { wanted: format!("{name} in {}", runs.display()), known: known(runs) },
+    })
 }
 
 /// The run that lies in a folder.

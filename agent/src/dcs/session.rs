@@ -51,9 +51,16 @@ pub async fn keep_session(
 }
 
 async fn connect(hosts: &[String], timeout: Duration) -> Result<zk::Client, Error> {
-    let connector = zk::Client::connector().with_session_timeout(timeout).with_fail_eagerly();
+    // A server that accepts connections and does not answer is given up soon enough to try another one.
+    let connector = zk::Client::connector()
+        .with_session_timeout(timeout)
+        .with_connection_timeout((timeout / 5).min(SILENCE))
+        .with_fail_eagerly();
     Ok(connector.connect(&hosts.join(",")).await?)
 }
+
+/// A connection on which nothing is heard for this long, pings notwithstanding, is given up.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// One session from its beginning to its end.
 async fn live(store: Store, events: &Sender<Event>) {

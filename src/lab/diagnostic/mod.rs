@@ -70,13 +70,13 @@ impl Diagnostic {
     }
 
     /// With what to do.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub fn advice(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// With what to do, where there is something.
-    pub fn maybe_help(mut self, help: Option<String>) -> Self {
+    pub fn maybe_advice(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
         self
     }

@@ -164,7 +164,7 @@ impl Meaning<'_> {
                 let place = inner.value(&[list, &index.to_string(), action, "on"]);
                 let finding =
                     Diagnostic::error(Code::UnknownTarget, format!("`{on}` is neither a role nor a node of this lab"));
-                self.findings.push(finding.at(&source.file, place, "").help(help));
+                self.findings.push(finding.at(&source.file, place, "").advice(help));
             }
         }
     }

@@ -32,7 +32,7 @@ impl<'a> Shape<'a> {
                 let quotes = matches!(node.data, Data::Bool(_) | Data::Number(_))
                     .then(|| "put it in quotes, so that it is a text".to_owned());
                 let span = if node.data == Data::Null { owner.clone() } else { node.span.clone() };
-                self.add(finding.maybe_help(quotes), span, &format!("{wanted} is wanted"));
+                self.add(finding.maybe_advice(quotes), span, &format!("{wanted} is wanted"));
                 false
             }
             [only] if only.get("const").is_none() => self.node(node, only, owner),
@@ -59,7 +59,7 @@ impl<'a> Shape<'a> {
         };
         let Some(entry) = node.entry(tag) else {
             let finding = Diagnostic::error(Code::MissingKey, format!("`{tag}` is missing here"));
-            self.add(finding.help(format!("`{tag}` is one of {}", listed(values))), owner.clone(), "");
+            self.add(finding.advice(format!("`{tag}` is one of {}", listed(values))), owner.clone(), "");
             return false;
         };
         let form = forms.iter().find(|form| form["properties"][tag]["const"].as_str() == entry.value.text());
@@ -89,7 +89,7 @@ impl<'a> Shape<'a> {
         }
         let finding = Diagnostic::error(Code::UnknownValue, format!("`{given}` is not one of the values known here"));
         let help = format!("{}known here: {}", near.unwrap_or_default(), listed(words));
-        self.add(finding.help(help), node.span.clone(), "not known here");
+        self.add(finding.advice(help), node.span.clone(), "not known here");
         false
     }
 }

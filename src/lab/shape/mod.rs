@@ -82,7 +82,7 @@ impl<'a> Shape<'a> {
         if schema["pattern"] == Span::PATTERN && Span::try_from(text.to_owned()).is_err() {
             let finding = Diagnostic::error(Code::UnknownValue, format!("`{text}` is not a length of time"));
             self.add(
-                finding.help("write a whole number and `ms`, `s` or `m`: `500ms`, `10s`, `2m`"),
+                finding.advice("write a whole number and `ms`, `s` or `m`: `500ms`, `10s`, `2m`"),
                 node.span.clone(),
                 "",
             );
@@ -128,7 +128,7 @@ impl<'a> Shape<'a> {
         let finding =
             Diagnostic::error(Code::WrongType, format!("here stands {}, but {article} is wanted", node.kind()));
         let span = if node.span.is_empty() || node.data == Data::Null { owner.clone() } else { node.span.clone() };
-        self.add(finding.maybe_help(help.map(str::to_owned)), span, &format!("{article} is wanted"));
+        self.add(finding.maybe_advice(help.map(str::to_owned)), span, &format!("{article} is wanted"));
     }
 
     fn add(&mut self, finding: Diagnostic, span: Range<usize>, label: &str) {

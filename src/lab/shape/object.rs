@@ -59,7 +59,7 @@ impl<'a> Shape<'a> {
             None => format!("known here: {}", listed(known)),
         };
         let finding = Diagnostic::error(Code::UnknownKey, format!("`{}` is not known here", entry.key));
-        self.add(finding.help(help), entry.key_span.clone(), "not known here");
+        self.add(finding.advice(help), entry.key_span.clone(), "not known here");
     }
 
     fn missing(&mut self, node: &Node, schema: &'a Value, owner: &Range<usize>) -> bool {
@@ -76,7 +76,7 @@ impl<'a> Shape<'a> {
         let finding =
             Diagnostic::error(Code::MissingKey, format!("{} is missing here", listed(missing.iter().copied())));
         let span = if owner.is_empty() { first_key(node) } else { owner.clone() };
-        self.add(finding.help(about), span, &format!("has no {}", listed(missing)));
+        self.add(finding.advice(about), span, &format!("has no {}", listed(missing)));
         false
     }
 
@@ -100,7 +100,7 @@ impl<'a> Shape<'a> {
                         .at(self.file, first.key_span.clone(), "the first one")
                 }
             };
-        self.findings.push(finding.help(format!("write exactly one of {}", listed(names))));
+        self.findings.push(finding.advice(format!("write exactly one of {}", listed(names))));
         false
     }
 
@@ -119,7 +119,7 @@ impl<'a> Shape<'a> {
             (empty && (!known() || twice()) && below() == Some(true)).then_some((index, index + 1))
         })?;
         let finding = indentation::lost(self.file, entries[header].key_span.clone(), entries[child].key_span.clone());
-        self.findings.push(finding.help(format!(
+        self.findings.push(finding.advice(format!(
             "these keys belong under `{}:`: indent each level by two spaces more than the one above (copying through a \
              chat or a word processor often loses indentation)",
             entries[header].key

@@ -73,7 +73,7 @@ fn explain(file: &Arc<File>, error: &serde_saphyr::Error) -> Diagnostic {
     if bounded {
         return Diagnostic::error(Code::TooLarge, "the file would grow beyond what a lab may be".to_owned())
             .at(file, start..end, "the limit was reached here")
-            .help(format!(
+            .advice(format!(
                 "a lab may nest {MAX_DEPTH} levels and hold {MAX_NODES} values; its aliases may add {MAX_REPLAYED} ({})",
                 message(cause)
             ));
@@ -81,7 +81,7 @@ fn explain(file: &Arc<File>, error: &serde_saphyr::Error) -> Diagnostic {
     let what = Diagnostic::error(Code::NotYaml, format!("this is not well-formed YAML: {}", message(error)));
     let what = what.at(file, start..end, "here");
     match indentation::first_lost(&file.text) {
-        Some(lost) => indentation::lost(file, lost.header, lost.child).help(format!(
+        Some(lost) => indentation::lost(file, lost.header, lost.child).advice(format!(
             "indent what belongs under `{}:` by two spaces more than it; copying through a chat or a word processor \
              often loses indentation (the parser stopped at {}: {})",
             lost.key,
