@@ -24,7 +24,7 @@ pub fn files(
 ) -> Result<Vec<ConfigFile>, PlanError> {
     let dir = options.nodes_dir.join(name);
     match node {
-        Node::Zookeeper(node) => zookeeper(site, name, node, &dir, renderer),
+        Node::Zookeeper(node) => zookeeper(site, name, node, renderer),
         Node::Postgres(node) => Ok(vec![postgres(site, name, node, &dir, options, renderer)?]),
         Node::Haproxy(node) => Ok(vec![haproxy(site, name, node, renderer)?]),
     }
@@ -34,7 +34,6 @@ fn zookeeper(
     site: &Site<'_>,
     name: &str,
     node: &ZookeeperNode,
-    dir: &Path,
     renderer: &Renderer<'_>,
 ) -> Result<Vec<ConfigFile>, PlanError> {
     let servers: Vec<_> = site.zookeeper_names().collect();
