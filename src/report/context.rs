@@ -243,9 +243,8 @@ impl Layout<'_> {
     fn nodes(&self) -> Value {
         let run = self.run();
         let nodes = run.nodes.iter().map(|node| {
-            let mut roles = run.timeline.iter().filter(|change| change.node == node.name);
-            let first = roles.next();
-            let last = roles.next_back().or(first);
+            let first = self.evidence.first_role(&node.name);
+            let last = run.timeline.iter().rfind(|change| change.node == node.name);
             let (kind, member) = match &node.service {
                 Service::Zookeeper { .. } => ("zookeeper", None),
                 Service::Haproxy { .. } => ("haproxy", None),

@@ -270,19 +270,17 @@ impl Artist {
             let words = format!("{} · {}", self.words().phase(&phase.name), format::millis(phase.took(), self.lang));
             (phase.name, words, phase.from, phase.to)
         });
-        let bounds = outage::bounds(fault, &seen.path, &self.run().timing);
-        let from = seen.fault_at_ms.unwrap_or(seen.gap.0);
-        let total: u64 = bounds.iter().map(|bound| bound.ms).sum();
-        let budget = (total > 0).then(|| {
-            let terms: Vec<String> = bounds.iter().map(|bound| bound_words(bound, self.words(), self.lang)).collect();
-            (fill(&self.words().picture.budget, &[&terms.join(" + ")]), from, from + total)
+        let budgets = outage::bounds(fault, &seen.path, &self.run().timing).into_iter().map(|bound| {
+            let words = fill(&self.words().picture.budget, &[&bound_words(&bound, self.words(), self.lang)]);
+            let from = bound.begins(seen);
+            (words, from, from + bound.ms)
         });
         picture::outage::Path {
             name: self.words().path(&seen.path).to_owned(),
             gap: seen.gap,
             gap_text: fill(&self.words().picture.gap, &[&format::millis(seen.gap_ms, self.lang)]),
             phases: phases.collect(),
-            budget,
+            budgets: budgets.collect(),
         }
     }
 
@@ -319,7 +317,7 @@ impl Artist {
         self.show("topology", &words.topology, topology::draw(&view))
     }
 
-    /// A node with the first role that it was seen in.
+    /// A node with the role that it had at first.
     fn node_box(&self, node: &NodeFacts) -> NodeBox {
         let role =
             self.run().timeline.iter().find(|change| change.node == node.name).map(|change| change.role.as_str());

@@ -11,8 +11,11 @@ use serde_json::{Value, json};
 use super::outage;
 use super::project::Project;
 use super::words::Words;
-use crate::verify::run::Outage;
+use crate::verify::run::{Outage, RoleChange};
 use crate::verify::{Fact, Run, StepResult, Verdict};
+
+/// How long the first look at the roles may take.
+const FIRST_LOOK_MS: u64 = 500;
 
 /// The check from which evidence is named: its part and its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +78,14 @@ impl Evidence {
     /// The fact of that name.
     pub fn fact(&self, id: &str) -> Option<&Fact> {
         self.facts.get(id).map(|at| &self.run.facts[*at])
+    }
+
+    /// The role that a node had at first. The very first looks come from several sources one after another, so the last one
+    /// of the first half second counts.
+    pub fn first_role(&self, node: &str) -> Option<&RoleChange> {
+        let mut changes = self.run.timeline.iter().filter(|change| change.node == node);
+        let first = changes.next()?;
+        Some(changes.take_while(|change| change.at_ms <= first.at_ms + FIRST_LOOK_MS).last().unwrap_or(first))
     }
 
     /// The evidence of that name, seen from a check; `any` takes a step of any verdict.

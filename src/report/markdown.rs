@@ -22,7 +22,7 @@ pub fn escape(text: &str) -> String {
                 out.push(c);
             }
             '!' if after == Some('[') => out.push_str("\\!"),
-            '.' | ')' if place > 0 && chars[..place].iter().all(char::is_ascii_digit) => {
+            '.' | ')' if ends_list_mark(&chars, place) => {
                 out.push('\\');
                 out.push(c);
             }
@@ -31,6 +31,12 @@ pub fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// `1.` and `1)` begin a list when nothing or a blank follows.
+fn ends_list_mark(chars: &[char], place: usize) -> bool {
+    let blank = chars.get(place + 1).is_none_or(|c| c.is_whitespace());
+    blank && place > 0 && chars[..place].iter().all(char::is_ascii_digit)
 }
 
 fn inner(c: Option<char>) -> bool {
@@ -155,6 +161,7 @@ mod tests {
         assert_eq!(escape("sync_standby of pg-master"), "sync_standby of pg-master");
         assert_eq!(escape("_x_"), "\\_x\\_");
         assert_eq!(escape("1. no list"), "1\\. no list");
+        assert_eq!(escape("15.14"), "15.14");
     }
 
     #[test]

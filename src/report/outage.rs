@@ -63,6 +63,19 @@ pub struct Bound {
     pub product: (u32, u64),
 }
 
+impl Bound {
+    /// When the wait begins: the lease with the fault, the proxy's checks with the new leader's readiness to write, as far as
+    /// that was seen.
+    pub fn begins(&self, outage: &Outage) -> u64 {
+        let start = outage.fault_at_ms.unwrap_or(outage.gap.0);
+        let mark = |name: &str| outage.marks.iter().find(|(mark, _)| mark == name).map(|(_, at)| *at);
+        match self.name {
+            "proxy" => mark("promoted").or_else(|| mark("lock_taken")).unwrap_or(start),
+            _ => start,
+        }
+    }
+}
+
 /// The waits that the settings imply, in the order in which they come. What is bounded by no setting (the shutdown, the
 /// promotion) is not among them.
 ///
@@ -128,6 +141,9 @@ mod tests {
         assert_eq!(names("stop", "proxy"), [("proxy", 6_000)]);
         assert_eq!(names("stop", "direct"), []);
         assert_eq!(names("kill", "proxy"), [("ttl", 30_000), ("proxy", 6_000)]);
+        let seen = outage((100, 900), Some(120), &[("promoted", 400)]);
+        let begins = bounds("kill", "proxy", &timing).iter().map(|bound| bound.begins(&seen)).collect::<Vec<_>>();
+        assert_eq!(begins, [120, 400]);
     }
 
     proptest! {

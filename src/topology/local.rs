@@ -87,6 +87,7 @@ fn postgres(
         pgpass: dir.join("pgpass").display().to_string(),
     };
     let fragment = patroni::private_tmp(&settings::patroni(site.defaults(), node));
+    let fragment = patroni::passwords_on_loopback(fragment);
     let fragment = match settings::agent(site.defaults(), node) {
         AgentKind::Patroni => patroni::sockets_outside_data(fragment),
         AgentKind::Labrun => fragment,

@@ -79,6 +79,17 @@ pub fn private_tmp(fragment: &Map<String, Value>) -> Map<String, Value> {
     fragment.iter().map(|(key, value)| (key.clone(), walk(key, value))).collect()
 }
 
+/// The fragment for nodes that reach each other over the loopback interface. initdb's own lines in pg_hba.conf trust
+/// whoever comes from 127.0.0.1, so that no password would ever be asked for, and a wrong one never found; between
+/// machines those lines do not apply. So these, too, ask for the password, unless the lab says how initdb is run.
+pub fn passwords_on_loopback(mut fragment: Map<String, Value>) -> Map<String, Value> {
+    let has_password = at(&fragment, &["postgresql", "authentication", "superuser", "password"]).is_some();
+    if let Some(Value::Object(bootstrap)) = fragment.get_mut("bootstrap").filter(|_| has_password) {
+        bootstrap.entry("initdb").or_insert_with(|| json!([{"auth-host": "md5"}]));
+    }
+    fragment
+}
+
 /// The fragment for real Patroni on nodes that share one process table. A socket in the data directory (`.`) leaves a
 /// lock file there that pg_basebackup copies: in a container the process that it names does not exist and the copy is
 /// stale, here it does and PostgreSQL refuses to start. So the socket goes into the folder above.

@@ -30,7 +30,7 @@ fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
         let version = Some(failover.version);
         decision.actions.push(Write::Failover { failover: Failover::default(), version }.into());
     }
-    decision.actions.extend(sync::only_me(view, cluster).map(Action::Write));
+    decision.actions.extend(sync::nobody_but_me(view, cluster).map(Action::Write));
     if !decision.actions.is_empty() {
         return decision;
     }
@@ -138,6 +138,13 @@ mod tests {
         assert_eq!(wanted(&view), [Chore::SyncNames(String::new()).into()]);
         view.pg.server.as_mut().unwrap().sync_names = String::new();
         assert_eq!(wanted(&view), [Job::Promote.into()]);
+    }
+
+    #[test]
+    fn a_former_leader_that_is_promoted_again_drops_the_standby_it_had() {
+        let mut view = winner();
+        set_sync(&mut view, Sync::new("pg1", ["pg2".into()]));
+        assert_eq!(wanted(&view), [Write::Sync { sync: Sync::new("pg1", []), version: Some(0) }.into()]);
     }
 
     #[test]

@@ -73,8 +73,22 @@ fn without(view: &View, cluster: &Cluster, server: &Server) -> Step {
     }
 }
 
+/// Before a promotion: makes this node the only one that the sync key names. A standby that this very node
+/// had when it led before has to go, too: commits will not wait for it at first.
+pub(super) fn nobody_but_me(view: &View, cluster: &Cluster) -> Option<Write> {
+    let sync = cluster.sync();
+    let alone = sync.is_leader(&view.me.name) && sync.standbys.is_empty();
+    match view.settings.sync_mode {
+        SyncMode::On { .. } if !alone => {
+            let version = cluster.sync.as_ref().map(|sync| sync.version);
+            Some(Write::Sync { sync: Sync::new(&view.me.name, []), version })
+        }
+        _ => only_me(view, cluster),
+    }
+}
+
 /// Makes this node the leader of the sync key, with no standby, unless it already is.
-pub(super) fn only_me(view: &View, cluster: &Cluster) -> Option<Write> {
+fn only_me(view: &View, cluster: &Cluster) -> Option<Write> {
     let sync = cluster.sync();
     let version = cluster.sync.as_ref().map(|sync| sync.version);
     match view.settings.sync_mode {

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 
-/// Run SQL. Whole numbers become numbers, NULL null, all else text. The result is `rows` (a list of lists), `columns`, `count`, `first` (the first row's first value),
-/// `node` (where it ran) and, for a statement that PostgreSQL refused, `sqlstate` and `error`.
+/// Run SQL. The result is `rows` (a list of lists; whole numbers are numbers, all else is text), `columns`, `count`,
+/// `first` (the first row's first value), `node` (where it ran) and, for a statement that PostgreSQL refused, `sqlstate`
+/// and `error`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SqlStep {
@@ -151,11 +152,11 @@ pub struct WaitStep {
 pub enum WorkloadStep {
     /// Start writers. They go on until they are stopped, through whatever happens.
     Start(WorkloadStart),
-    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`, `acked_by` (counts
-    /// by node), `acked_before_fault`, `acked_after_fault`, `rejected`, `rejected_by` (counts by SQLSTATE), `indeterminate`,
-    /// `gap_ms`, `gap_from`, `gap_to`, `gap_closed`), `acked`, `acked_during_fault`, `stored`, `lost`, `unexpected`, `duplicated`
-    /// (lists of ids), `lost_count`, `recovered` (a count), `overlap` (times in which two nodes acknowledged at once), `table`,
-    /// and `missed_from`: the first id that another node than the faulty one acknowledged after the fault.
+    /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`, `acked_by`
+    /// (counts by node), `acked_before_fault`, `acked_after_fault`, `rejected`, `rejected_by` (counts by SQLSTATE),
+    /// `indeterminate`, `gap_ms`, `gap_from`, `gap_to`, `gap_closed`), `table`, `acked`, `acked_during_fault`,
+    /// `missed_from` (the first id that the faulty node misses), `stored`, `lost`, `unexpected`, `duplicated` (lists of
+    /// ids), `lost_count`, `recovered` (a count) and `overlap` (times in which two nodes acknowledged at once).
     Stop(String),
 }
 

@@ -38,7 +38,7 @@ pub struct Mark {
 }
 
 const WIDTH: f64 = 860.0;
-const LEFT: f64 = 126.0;
+const LEFT: f64 = 142.0;
 const LANE: f64 = 40.0;
 const MARK_ROW: f64 = 20.0;
 

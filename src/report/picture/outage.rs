@@ -2,7 +2,7 @@
 //! waterfall, and the wait that the settings allow.
 
 use super::axis::Axis;
-use super::svg::{Anchor, Svg, text_width, to_f64};
+use super::svg::{Anchor, Svg, plain_width, text_width, to_f64};
 use crate::lab::model::Lang;
 
 /// One path's outage.
@@ -16,20 +16,20 @@ pub struct Path {
     pub gap_text: String,
     /// The phases: a name for classes, words, from, to.
     pub phases: Vec<(String, String, u64, u64)>,
-    /// The wait that the settings allow: words, from, to. None where they set no limit.
-    pub budget: Option<(String, u64, u64)>,
+    /// The waits that the settings allow: words, from, to. None where they set no limit.
+    pub budgets: Vec<(String, u64, u64)>,
 }
 
 const WIDTH: f64 = 860.0;
-const LEFT: f64 = 126.0;
+const LEFT: f64 = 142.0;
 const STRIP: f64 = 24.0;
 const ROW: f64 = 21.0;
 
 /// Draws the paths of one fault. The axis counts from `zero`, the fault.
 pub fn draw(title: &str, fault: Option<(u64, &str)>, paths: &[Path], zero: u64, lang: Lang) -> Svg {
     let from = paths.iter().map(|path| path.gap.0).chain(fault.map(|(at, _)| at)).min().unwrap_or(0);
-    let ends = paths.iter().flat_map(|path| [Some(path.gap.1), path.budget.as_ref().map(|budget| budget.2)]);
-    let to = ends.flatten().max().unwrap_or(from);
+    let ends = paths.iter().flat_map(|path| path.budgets.iter().map(|budget| budget.2).chain([path.gap.1]));
+    let to = ends.max().unwrap_or(from);
     let pad = ((to - from) / 12).max(200);
     let axis = Axis::new(from.saturating_sub(pad), to + pad, LEFT, WIDTH - 16.0);
 
@@ -52,7 +52,7 @@ pub fn draw(title: &str, fault: Option<(u64, &str)>, paths: &[Path], zero: u64, 
 }
 
 fn height(path: &Path) -> f64 {
-    STRIP + 8.0 + to_f64(path.phases.len() + usize::from(path.budget.is_some())) * ROW + 16.0
+    STRIP + 8.0 + to_f64(path.phases.len() + path.budgets.len()) * ROW + 16.0
 }
 
 fn draw_path(svg: &mut Svg, path: &Path, axis: &Axis, y: f64) {
@@ -75,22 +75,23 @@ fn draw_path(svg: &mut Svg, path: &Path, axis: &Axis, y: f64) {
         bar(svg, &format!("lr-phase lr-phase-{name}"), words, (axis.x(*from), axis.x(*to)), axis, row);
         row += ROW;
     }
-    if let Some((words, from, to)) = &path.budget {
+    for (words, from, to) in &path.budgets {
         bar(svg, "lr-budget", words, (axis.x(*from), axis.x(*to)), axis, row);
+        row += ROW;
     }
 }
 
-/// A bar with its words within it where they fit, else behind it, else before it.
+/// A bar with its words behind it where they fit, else within it, else before it.
 fn bar(svg: &mut Svg, class: &str, words: &str, (from, to): (f64, f64), axis: &Axis, y: f64) {
     let width = (to - from).max(2.0);
     svg.rect(class, (from, y), (width, ROW - 6.0), 3.0);
-    let text = text_width(words, 11.5) + 12.0;
+    let text = plain_width(words, 11.5) + 10.0;
     if from + width + text < axis.right {
         svg.text("lr-bar-word", (from + width + 7.0, y + 12.0), Anchor::Start, words);
-    } else if from - text > axis.left {
-        svg.text("lr-bar-word", (from - 7.0, y + 12.0), Anchor::End, words);
+    } else if text_width(words, 11.5) + 14.0 < width {
+        let inside = if class == "lr-budget" { "lr-bar-word" } else { "lr-bar-word lr-bar-in" };
+        svg.text(inside, (from + 7.0, y + 12.0), Anchor::Start, words);
     } else {
-        let filled = if class == "lr-budget" { "lr-bar-word" } else { "lr-bar-word lr-bar-in" };
-        svg.text(filled, (from + 7.0, y + 12.0), Anchor::Start, words);
+        svg.text("lr-bar-word", (from - 7.0, y + 12.0), Anchor::End, words);
     }
 }

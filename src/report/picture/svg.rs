@@ -166,9 +166,14 @@ pub fn char_width(c: char) -> usize {
     c.width().unwrap_or(0)
 }
 
-/// About how many pixels a text takes, bold and in a wide font: rather more than it will.
+/// About how many pixels a bold text takes in a wide font: rather more than it will.
 pub fn text_width(text: &str, size: f64) -> f64 {
     to_f64(width(text)) * size * 0.65
+}
+
+/// The same for a text that is not bold.
+pub fn plain_width(text: &str, size: f64) -> f64 {
+    to_f64(width(text)) * size * 0.58
 }
 
 /// A small count as a length.

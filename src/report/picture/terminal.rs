@@ -10,6 +10,11 @@ const PAD: f64 = 14.0;
 /// All windows are as wide as the page, unless their lines are longer.
 const COLUMNS: std::ops::RangeInclusive<usize> = 104..=118;
 
+/// From so many lines of one shape on, only the first few are shown.
+const ALIKE: usize = 8;
+/// That many.
+const KEPT: usize = 3;
+
 /// One command with its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -83,16 +88,31 @@ fn lines_of(entry: &Entry, columns: usize, most: usize, more: &impl Fn(usize) ->
     }
     let output = printable(&entry.output);
     let all: Vec<&str> = output.trim_end_matches('\n').lines().collect();
-    for text in all.iter().take(most) {
-        let class = class_of(text);
-        for text in wrap(&expand_tabs(text), columns) {
-            lines.push(Line { class, prompt: false, text });
+    let dim = |left: usize| Line { class: "lr-mono lr-dim", prompt: false, text: more(left) };
+    let mut shown = 0;
+    for alike in all.chunk_by(|one, next| shape(one) == shape(next)) {
+        let keep = if alike.len() > ALIKE { KEPT } else { alike.len() };
+        for text in alike.iter().take(keep.min(most - shown)) {
+            let class = class_of(text);
+            lines.extend(wrap(&expand_tabs(text), columns).into_iter().map(|text| Line { class, prompt: false, text }));
+        }
+        shown += keep.min(most - shown);
+        if shown == most {
+            break;
+        }
+        if keep < alike.len() {
+            lines.push(dim(alike.len() - keep));
         }
     }
-    if all.len() > most {
-        lines.push(Line { class: "lr-mono lr-dim", prompt: false, text: more(all.len() - most) });
+    if shown == most && all.len() > most {
+        lines.push(dim(all.len() - most));
     }
     lines
+}
+
+/// A line without what its digits say: lines of one shape differ in times, ports and process numbers only.
+fn shape(line: &str) -> String {
+    line.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
 }
 
 /// PostgreSQL's own severities colour a line; so do a log's.
@@ -175,10 +195,18 @@ mod tests {
 
     #[test]
     fn a_long_output_says_how_much_is_left() {
-        let svg = draw("pg", "F1", &[entry("cat log", &"line\n".repeat(30))], 10, |left| format!("and {left} more"));
-        let text = svg.inline();
-        assert_eq!(text.matches(">line<").count(), 10);
-        assert!(text.contains("and 20 more"));
+        let log: String = ('a'..'z').map(|c| format!("line {c}\n")).collect();
+        let text = draw("pg", "F1", &[entry("cat log", &log)], 10, |left| format!("and {left} more")).inline();
+        assert_eq!(text.matches(">line ").count(), 10);
+        assert!(text.contains("and 15 more"));
+    }
+
+    #[test]
+    fn lines_of_one_shape_are_not_all_shown() {
+        let log: String = (0..20).map(|n| format!("12:00:{n:02} refused\n")).collect();
+        let text = draw("pg", "F1", &[entry("cat log", &format!("{log}done\n"))], 24, |left| format!("and {left} more")).inline();
+        assert_eq!((text.matches("refused<").count(), text.matches(">done<").count()), (3, 1));
+        assert!(text.contains("and 17 more"));
     }
 
     #[test]

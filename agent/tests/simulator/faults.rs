@@ -1,0 +1,261 @@
+//! What goes wrong. A fault that lasts is undone after a while; at the end all of them are.
+
+use labrun_agent::cluster::{DynamicConfig, Failover, Versioned};
+use serde_json::{Value, json};
+
+use crate::event::{Event, Target};
+use crate::world::World;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    KillPostmaster(usize),
+    /// SIGKILL; the supervisor starts it again.
+    KillAgent(usize),
+    /// SIGTERM; started again after a while.
+    StopAgent(usize),
+    /// SIGSTOP.
+    FreezeAgent(usize),
+    HangPostgres(usize),
+    /// The machine stands still, as a suspended virtual one does.
+    PauseNode(usize),
+    /// The power fails.
+    KillNode(usize),
+    /// Nothing from the first station arrives at the second.
+    Cut(usize, usize),
+    CutBoth(usize, usize),
+    Isolate(usize),
+    Slow(usize, usize, u64),
+    FreezeZooKeeper,
+    RestartZooKeeper,
+    /// Somebody asks for a switchover, to that node or to any.
+    Switchover(Option<usize>),
+    /// Somebody edits the dynamic configuration.
+    SyncNodes(u64),
+    Strict(bool),
+}
+
+/// What ends by itself after a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mend {
+    Agent(usize),
+    Postgres(usize),
+    Node(usize),
+    Power(usize),
+    Network,
+    ZooKeeper,
+}
+
+impl World {
+    pub fn on_world(&mut self, event: Event) {
+        match event {
+            Event::Fault(fault) => {
+                if !self.faults_ended {
+                    self.inject(fault);
+                    self.next_fault();
+                }
+            }
+            Event::Mend(mend) => self.mend(mend),
+            Event::FirstFault => self.next_fault(),
+            Event::FaultsEnd => self.end_faults(),
+            Event::Write => self.write_somewhere(),
+            Event::StartAgent { node } => self.start_agent(node),
+            other => unreachable!("{other:?} does not happen to the world"),
+        }
+    }
+
+    /// Draws the next fault, and when.
+    pub fn next_fault(&mut self) {
+        let pause = self.random.between(1, 2 * self.plan.fault_pause);
+        let fault = self.draw();
+        self.after(pause, Target::World, Event::Fault(fault));
+    }
+
+    fn draw(&mut self) -> Fault {
+        let nodes = self.nodes.len() as u64;
+        let zookeeper = self.network.zookeeper();
+        let leader = self.zookeeper.keys.leader_name().and_then(|name| self.names.iter().position(|n| n == name));
+        // Most faults are worst where the leader is.
+        let node = match leader {
+            Some(leader) if self.random.percent(60) => leader,
+            _ => self.random.below(nodes) as usize,
+        };
+        let other = (node + 1 + self.random.below(nodes - 1) as usize) % nodes as usize;
+        match self.random.below(24) {
+            0..=2 => Fault::KillPostmaster(node),
+            3 | 4 => Fault::KillAgent(node),
+            5 | 6 => Fault::StopAgent(node),
+            7 => Fault::FreezeAgent(node),
+            8 => Fault::HangPostgres(node),
+            9 => Fault::PauseNode(node),
+            10 | 11 => Fault::KillNode(node),
+            12 => Fault::CutBoth(node, zookeeper),
+            13 => Fault::Cut(node, zookeeper),
+            14 => Fault::Cut(zookeeper, node),
+            15 => Fault::CutBoth(node, other),
+            16 => Fault::Cut(node, other),
+            17 => Fault::Isolate(node),
+            18 => Fault::Slow(node, zookeeper, self.random.between(100, 3000)),
+            19 => Fault::Slow(node, other, self.random.between(100, 3000)),
+            20 => Fault::FreezeZooKeeper,
+            21 => Fault::RestartZooKeeper,
+            22 => Fault::Switchover(Some(other).filter(|_| self.random.one_in(2))),
+            _ if self.random.one_in(2) => Fault::SyncNodes(self.random.between(1, 2)),
+            _ => Fault::Strict(self.random.one_in(2)),
+        }
+    }
+
+    fn inject(&mut self, fault: Fault) {
+        self.say("fault", || format!("{fault:?}"));
+        self.changed = true;
+        let lasts = self.random.delay(200, 15_000).min(60_000);
+        let mend = |world: &mut World, mend| world.after(lasts, Target::World, Event::Mend(mend));
+        match fault {
+            Fault::KillPostmaster(node) => self.kill_server(node, false),
+            Fault::KillAgent(node) => self.kill_agent(node, lasts.min(5000)),
+            Fault::StopAgent(node) => self.stop_agent(node),
+            Fault::FreezeAgent(node) => {
+                self.nodes[node].agent_frozen = true;
+                self.nodes[node].unguarded_until = u64::MAX;
+                mend(self, Mend::Agent(node));
+            }
+            Fault::HangPostgres(node) => {
+                self.nodes[node].server_frozen = self.nodes[node].server.is_some();
+                mend(self, Mend::Postgres(node));
+            }
+            Fault::PauseNode(node) => {
+                self.nodes[node].paused = true;
+                mend(self, Mend::Node(node));
+            }
+            Fault::KillNode(node) => {
+                self.kill_agent(node, u64::MAX);
+                self.kill_server(node, true);
+                self.nodes[node].off = true;
+                mend(self, Mend::Power(node));
+            }
+            Fault::Cut(from, to) => {
+                self.network.cut(from, to);
+                mend(self, Mend::Network);
+            }
+            Fault::CutBoth(one, other) => {
+                self.network.cut(one, other);
+                self.network.cut(other, one);
+                mend(self, Mend::Network);
+            }
+            Fault::Isolate(node) => {
+                for other in (0..=self.nodes.len()).filter(|other| *other != node) {
+                    self.network.cut(node, other);
+                    self.network.cut(other, node);
+                }
+                mend(self, Mend::Network);
+            }
+            Fault::Slow(one, other, most) => {
+                self.network.slow_down(one, other, most);
+                self.network.slow_down(other, one, most);
+                mend(self, Mend::Network);
+            }
+            Fault::FreezeZooKeeper => {
+                self.zookeeper_frozen = true;
+                mend(self, Mend::ZooKeeper);
+            }
+            Fault::RestartZooKeeper => {
+                self.zookeeper.restart(self.now);
+                self.drop_links();
+            }
+            Fault::Switchover(candidate) => self.ask_for_switchover(candidate),
+            Fault::SyncNodes(count) => self.edit_config("synchronous_node_count", json!(count)),
+            Fault::Strict(strict) => self.edit_config("synchronous_mode_strict", json!(strict)),
+        }
+    }
+
+    fn mend(&mut self, mend: Mend) {
+        self.say("mend", || format!("{mend:?}"));
+        self.changed = true;
+        match mend {
+            Mend::Agent(node) => {
+                self.nodes[node].agent_frozen = false;
+                self.grace(node);
+            }
+            Mend::Postgres(node) => self.nodes[node].server_frozen = false,
+            Mend::Node(node) => {
+                self.nodes[node].paused = false;
+                self.grace(node);
+            }
+            Mend::Power(node) => {
+                if self.nodes[node].off {
+                    self.nodes[node].off = false;
+                    self.start_agent(node);
+                }
+            }
+            Mend::Network => self.network.heal(),
+            Mend::ZooKeeper => self.zookeeper_frozen = false,
+        }
+        self.release_deferred();
+    }
+
+    /// A client writes wherever it is let.
+    fn write_somewhere(&mut self) {
+        let pause = self.random.between(1, 2 * self.plan.write_pause);
+        self.after(pause, Target::World, Event::Write);
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].is_writable() {
+                let size = if self.random.one_in(50) { 1 << 21 } else { self.random.between(4, 40) * 8 };
+                self.insert(node, size);
+            }
+        }
+    }
+
+    /// Who was away has this long to see what has happened meanwhile.
+    pub fn grace(&mut self, node: usize) {
+        if self.nodes[node].agent.is_some() && !self.nodes[node].agent_frozen && !self.nodes[node].paused {
+            self.nodes[node].unguarded_until = self.now + GRACE;
+        }
+    }
+
+    fn end_faults(&mut self) {
+        self.say("world", || "all faults end".into());
+        self.faults_ended = true;
+        self.network.heal();
+        self.zookeeper_frozen = false;
+        for node in 0..self.nodes.len() {
+            let at = &mut self.nodes[node];
+            (at.agent_frozen, at.server_frozen, at.paused) = (false, false, false);
+            self.grace(node);
+            if self.nodes[node].off {
+                self.mend(Mend::Power(node));
+            }
+        }
+        self.release_deferred();
+    }
+
+    fn ask_for_switchover(&mut self, candidate: Option<usize>) {
+        let keys = &self.zookeeper.keys;
+        let failover = Failover {
+            leader: keys.leader_name().map(str::to_owned),
+            candidate: candidate.map(|node| self.names[node].clone()),
+            scheduled_at: None,
+        };
+        let version = keys.failover.as_ref().map_or(0, |old| old.version + 1);
+        self.edit(|keys| keys.failover = Some(Versioned { value: failover, version }));
+    }
+
+    /// Somebody else than an agent writes keys.
+    fn edit(&mut self, change: impl FnOnce(&mut labrun_agent::cluster::Cluster)) {
+        let told = self.zookeeper.edit(change);
+        self.announce(told);
+    }
+
+    fn edit_config(&mut self, key: &str, value: Value) {
+        self.edit(|keys| {
+            if let Some(config) = &mut keys.config {
+                let mut patch = serde_json::Map::new();
+                patch.insert(key.to_owned(), value);
+                let mut changed = DynamicConfig(config.value.0.clone());
+                changed.patch(&patch);
+                *config = Versioned { value: changed, version: config.version + 1 };
+            }
+        });
+    }
+}
+
+/// How long after its return an agent may take to stop a PostgreSQL that has lost its lease meanwhile.
+const GRACE: u64 = 1000;

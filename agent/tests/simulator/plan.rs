@@ -1,0 +1,93 @@
+//! What a seed decides before anything happens: how many nodes, which settings, how bad the world is.
+
+use std::fmt;
+
+use labrun_agent::config::{Config, Settings};
+use serde_json::{Map, Value, json};
+
+use crate::mutations::Mutation;
+use crate::random::Random;
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub nodes: usize,
+    /// ZooKeeper's tickTime, in milliseconds.
+    pub tick: u64,
+    pub dynamic: Map<String, Value>,
+    pub synchronous: bool,
+    pub sync_node_count: usize,
+    pub use_slots: bool,
+    /// When a clean stop of the leader becomes an immediate one.
+    pub stop_timeout: Option<u64>,
+    /// In percent of all jobs: those that take much longer.
+    pub slow_jobs: u64,
+    /// Average pause between two writes of clients, in milliseconds.
+    pub write_pause: u64,
+    /// Average pause between two faults, in milliseconds.
+    pub fault_pause: u64,
+    /// How long faults go on, in milliseconds.
+    pub faults_last: u64,
+    /// A rule of the agent that is weakened, to see that the simulator notices.
+    pub mutation: Option<Mutation>,
+}
+
+impl Plan {
+    pub fn draw(random: &mut Random, mutation: Option<Mutation>) -> Plan {
+        let nodes = random.pick(&[2, 2, 3, 3, 3, 3, 4, 5]);
+        let synchronous = !random.one_in(5);
+        let sync_node_count = if nodes > 2 && random.one_in(3) { 2 } else { 1 };
+        let use_slots = !random.one_in(4);
+        let primary_stop_timeout = random.pick(&[0, 0, 5]);
+        let dynamic = json!({
+            "ttl": random.pick(&[20, 30, 30]),
+            "loop_wait": 10,
+            "retry_timeout": 5,
+            "maximum_lag_on_failover": random.pick(&[1 << 20, 1 << 20, 1 << 12]),
+            "check_timeline": random.one_in(3),
+            "primary_start_timeout": random.pick(&[300, 300, 5, 0]),
+            "primary_stop_timeout": primary_stop_timeout,
+            "synchronous_mode": synchronous,
+            "synchronous_mode_strict": random.one_in(4),
+            "synchronous_node_count": sync_node_count,
+            "postgresql": {
+                "use_slots": use_slots,
+                "use_pg_rewind": !random.one_in(4),
+                "remove_data_directory_on_rewind_failure": true,
+                "remove_data_directory_on_diverged_timelines": true,
+            },
+        });
+        let Value::Object(dynamic) = dynamic else { unreachable!("it is written as one") };
+        Plan {
+            nodes,
+            tick: random.pick(&[500, 2000, 2000]),
+            dynamic,
+            synchronous,
+            sync_node_count,
+            use_slots,
+            stop_timeout: (primary_stop_timeout > 0 && synchronous).then_some(primary_stop_timeout * 1000),
+            slow_jobs: random.pick(&[0, 5, 30]),
+            write_pause: random.pick(&[50, 200, 1000]),
+            fault_pause: random.pick(&[2000, 5000, 12_000]),
+            faults_last: random.pick(&[20_000, 40_000, 80_000]),
+            mutation,
+        }
+    }
+
+    /// What a job takes longer than usual.
+    pub fn slow_job(&self, random: &mut Random) -> u64 {
+        if random.percent(self.slow_jobs) { random.between(2000, 25_000) } else { 0 }
+    }
+
+    /// The settings of a node that has read this dynamic configuration.
+    pub fn settings(config: &Config, dynamic: &Map<String, Value>) -> Settings {
+        Settings::new(config, dynamic)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} nodes, tick {} ms, {}", self.nodes, self.tick, Value::Object(self.dynamic.clone()))?;
+        write!(f, "; {} % slow jobs, a write every {} ms", self.slow_jobs, self.write_pause)?;
+        write!(f, ", a fault every {} ms for {} ms", self.fault_pause, self.faults_last)
+    }
+}
