@@ -48,11 +48,11 @@ pub fn guard(view: &View, now: Moment) -> Option<Decision> {
 }
 
 fn policy(view: &View, now: Moment) -> Decision {
-    if view.stopping {
-        return shut_down(view);
-    }
     if let Some(decision) = guard(view, now) {
         return decision;
+    }
+    if view.stopping {
+        return shut_down(view);
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable) else {
         let never = view.dcs.cluster.is_none();
