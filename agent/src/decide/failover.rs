@@ -80,6 +80,14 @@ fn is_ready(view: &View, server: &Server, answers: &Peers, member: &Member) -> b
     })
 }
 
+/// The request, if it is to be honoured by the nodes that race for a free lease: it is due, and those that it
+/// prefers have not been waited for in vain already.
+pub(super) fn in_a_race<'a>(view: &View, cluster: &'a Cluster, now: Moment) -> Option<&'a Failover> {
+    let patience = view.settings.loop_wait;
+    let fresh = view.facts.leaderless_since.is_none_or(|since| now.since(since) < patience);
+    cluster.failover().filter(|failover| fresh && matches!(due(view, failover), Due::Now))
+}
+
 enum Due {
     Now,
     Later,
