@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, Failover, Member};
 /// A request whose time passed longer ago than this many loop_waits is stale.
 const STALE_AFTER: f64 = 1.5;
 /// Answers of candidates count for this long.
-const ANSWERS_COUNT: Duration = Duration::from_secs(2);
+const ANSWERS_COUNT: Duration = Duration::from_secs(3);
 
 /// What the leader does about a request; `None` if there is none that is due.
 pub(super) fn requested(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option<Decision> {

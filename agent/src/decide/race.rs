@@ -6,8 +6,8 @@ use super::{Action, Decision, Job, Peer, Server, StopMode, View, Write, failover
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover, Lsn, Member};
 
-/// Answers of peers count for this long.
-const ANSWERS_COUNT: Duration = Duration::from_secs(1);
+/// Answers of peers count for this long after they were asked for; a silent peer takes 2 s of it.
+const ANSWERS_COUNT: Duration = Duration::from_secs(3);
 /// Whoever does not take the lease looks again after this time.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -173,7 +173,9 @@ mod tests {
         answer(&mut view, "pg2", None);
         assert_eq!(first(&view), Write::AcquireLeader.into());
         // Answers age.
-        view.peers.as_mut().unwrap().asked = crate::clock::Moment(NOW.0 - 1000);
+        view.peers.as_mut().unwrap().asked = crate::clock::Moment(NOW.0 - 2999);
+        assert_eq!(first(&view), Write::AcquireLeader.into());
+        view.peers.as_mut().unwrap().asked = crate::clock::Moment(NOW.0 - 3000);
         assert_eq!(first(&view), ask);
     }
 
