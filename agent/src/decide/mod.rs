@@ -70,6 +70,9 @@ fn policy(view: &View, now: Moment) -> Decision {
     if view.mine_from_before(cluster) {
         return Decision::act("the leader key is mine from before; taking it over", Write::ReclaimLeader);
     }
+    if let Some(decision) = lead::not_entitled(view, cluster) {
+        return decision;
+    }
     match (view.pg.process, &view.pg.server) {
         (Process::Down, _) => recover::down(view, cluster, now),
         (Process::Up, None) => Decision::wait("PostgreSQL does not answer yet").recheck(Duration::from_millis(100)),

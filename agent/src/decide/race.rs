@@ -56,7 +56,6 @@ pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, no
 
 /// Why this node may not take the lease, whatever its peers say.
 fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option<String> {
-    let sync = cluster.sync();
     let handover = failover::in_a_race(view, cluster, now);
     if !view.may_lead() {
         return Some("following a different leader because I am not allowed to promote".into());
@@ -64,9 +63,7 @@ fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option
     if handover.is_some_and(|failover| failover.leader.as_deref() == Some(&view.me.name)) {
         return Some("a switchover away from this node is under way".into());
     }
-    // A failover (not a switchover) by hand may name a node that is not synchronous.
-    let named = cluster.failover().is_some_and(|failover| is_forced(failover, &view.me.name));
-    if sync.is_active() && !sync.names(&view.me.name) && !named {
+    if !may_lead_by_sync_key(view, cluster) {
         return Some("not a synchronous standby".into());
     }
     if !server.in_recovery {
@@ -88,8 +85,13 @@ fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option
     None
 }
 
-fn is_forced(failover: &Failover, name: &str) -> bool {
-    failover.leader.is_none() && failover.candidate.as_deref() == Some(name)
+/// In synchronous mode only nodes that the sync key names may lead: the others may lack acknowledged commits.
+/// A failover (not a switchover) by hand may name any node.
+pub(super) fn may_lead_by_sync_key(view: &View, cluster: &Cluster) -> bool {
+    let sync = cluster.sync();
+    let name = &view.me.name;
+    let named = |failover: &Failover| failover.leader.is_none() && failover.candidate.as_ref() == Some(name);
+    !sync.is_active() || sync.names(name) || cluster.failover().is_some_and(named)
 }
 
 /// The members whose word counts: all others, in synchronous mode those that the sync key names.
