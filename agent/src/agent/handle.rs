@@ -186,6 +186,9 @@ impl Agent {
                 pg.role = if observed.server.in_recovery { Role::Replica } else { Role::Primary };
                 pg.can_rewind = observed.can_rewind;
                 pg.observed = asked;
+                if observed.server.is_streaming() {
+                    datadir::forget_aside(&self.config.data_dir);
+                }
                 pg.server = Some(observed.server);
             }
             Err(error) => tracing::debug!("PostgreSQL does not answer: {error}"),
@@ -294,7 +297,7 @@ impl Agent {
                 facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline);
             }
             Job::Clone { name, .. } => tracing::info!("replica has been created from '{name}'"),
-            Job::Discard => (facts.rewind_failed, facts.crash_recovered) = (false, false),
+            Job::SetAside => (facts.rewind_failed, facts.crash_recovered) = (false, false),
             Job::Bootstrap { .. } | Job::Promote => {}
         }
     }
@@ -306,7 +309,7 @@ impl Agent {
         match job {
             Job::Bootstrap { created } => self.give_up_bootstrap(created),
             // That the leader could not be reached says nothing about our data.
-            Job::Rewind { .. } if !text.contains("connect") => self.view.facts.rewind_failed = true,
+            Job::Rewind { .. } if !error.is_about_connecting() => self.view.facts.rewind_failed = true,
             _ => {}
         }
     }
@@ -434,6 +437,6 @@ fn label(kind: JobKind) -> &'static str {
         JobKind::Promote => "promote",
         JobKind::CrashRecover => "crash recovery",
         JobKind::Rewind => "pg_rewind",
-        JobKind::Discard => "removal of the old data",
+        JobKind::SetAside => "setting the old data aside",
     }
 }

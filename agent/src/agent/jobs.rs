@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
         },
         Job::CrashRecover => rewind::crash_recover(config, settings).await,
         Job::Rewind { from, .. } => rewind::rewind(config, from).await,
-        Job::Discard => datadir::discard(&config.data_dir),
+        Job::SetAside => datadir::set_aside(&config.data_dir),
     }
 }
 

@@ -144,8 +144,9 @@ pub enum Job {
         name: String,
         from: Upstream,
     },
-    /// Empties a data directory that may be replaced by a copy (only where the settings allow it).
-    Discard,
+    /// Moves a data directory that cannot be rewound out of the way of a new copy. It is removed when that
+    /// copy streams.
+    SetAside,
 }
 
 /// What PostgreSQL is started as.
@@ -192,7 +193,7 @@ impl Job {
             Job::Promote => JobKind::Promote,
             Job::CrashRecover => JobKind::CrashRecover,
             Job::Rewind { .. } => JobKind::Rewind,
-            Job::Discard => JobKind::Discard,
+            Job::SetAside => JobKind::SetAside,
         }
     }
 }

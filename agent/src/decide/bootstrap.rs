@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::view::upstream;
-use super::{Action, DataDir, Decision, Job, JobKind, Phase, Process, View, Write};
+use super::{Action, DataDir, Decision, Job, JobKind, Phase, Process, View, Write, recover};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Initialize, Member};
 use crate::exit;
@@ -17,6 +17,9 @@ pub(super) fn data_directory(view: &View, cluster: &Cluster, now: Moment) -> Opt
             initialising(view, cluster, *system_identifier, *phase, now)
         }
         DataDir::Present { system_identifier } => belongs(view, cluster, *system_identifier),
+        DataDir::Rewinding { system_identifier } => {
+            belongs(view, cluster, *system_identifier).or_else(|| Some(recover::half_rewound(view, cluster, now)))
+        }
     }
 }
 

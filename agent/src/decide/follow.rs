@@ -56,7 +56,7 @@ fn gone_another_way(
     if needed_while_running(server.timeline, server.position(), known) != Need::Yes {
         return None;
     }
-    if !view.pg.can_rewind && !view.settings.replace_if_diverged || view.facts.rewind_failed {
+    if !view.pg.can_rewind && !view.settings.replace_if_diverged {
         return None;
     }
     let status = "this standby has gone another way than the leader: stopping it to be rewound";
@@ -126,7 +126,8 @@ mod tests {
         assert_eq!(first(&view), Action::ReadLeaderTimeline(leader.clone()));
         let row = format!(r#"[[1,{},"x"]]"#, POSITION - 1);
         let history = History::parse(row.as_bytes());
-        view.facts.leader_timeline = Some(LeaderTimeline { upstream: leader, created: 1, timeline: 2, history });
+        view.facts.leader_timeline =
+            Some(LeaderTimeline { upstream: leader, created: 1, timeline: 2, history, can_be_source: true });
         assert!(matches!(first(&view), Action::Run(Job::Stop { mode: StopMode::Fast { .. } })));
         server(&mut view).received = Lsn(POSITION - 1);
         server(&mut view).replayed = Lsn(POSITION - 1);

@@ -109,6 +109,10 @@ pub enum DataDir {
     Present {
         system_identifier: u64,
     },
+    /// pg_rewind has begun and not ended: of no use until it has, since old and new blocks are mixed.
+    Rewinding {
+        system_identifier: u64,
+    },
     /// Not empty, and not a data directory that we could use.
     Foreign {
         reason: String,
@@ -126,9 +130,9 @@ pub struct Phase {
 impl DataDir {
     pub fn system_identifier(&self) -> Option<u64> {
         match self {
-            DataDir::Present { system_identifier } | DataDir::Initialising { system_identifier, .. } => {
-                Some(*system_identifier)
-            }
+            DataDir::Present { system_identifier }
+            | DataDir::Rewinding { system_identifier }
+            | DataDir::Initialising { system_identifier, .. } => Some(*system_identifier),
             _ => None,
         }
     }
@@ -265,7 +269,7 @@ pub enum JobKind {
     Promote,
     CrashRecover,
     Rewind,
-    Discard,
+    SetAside,
 }
 
 /// What was learnt earlier and still counts.
@@ -322,6 +326,8 @@ pub struct LeaderTimeline {
     pub created: i64,
     pub timeline: u32,
     pub history: History,
+    /// pg_rewind can read the leader: it fails, half way, on a Unix socket in the leader's data directory.
+    pub can_be_source: bool,
 }
 
 /// Answers of the peers.

@@ -22,6 +22,8 @@ use super::control;
 pub enum Marker {
     /// initdb or pg_basebackup has not finished: of no worth.
     Unfinished { inode: u64 },
+    /// pg_rewind has begun and not ended.
+    Rewinding { inode: u64 },
     /// A new cluster that nobody knows of yet; `created` names the initialize key that allowed it.
     Initialising { inode: u64, created: i64, complete: bool },
 }
@@ -37,7 +39,9 @@ fn inode(data_dir: &Path) -> Option<u64> {
 
 fn marker(data_dir: &Path) -> Option<Marker> {
     let marker = serde_json::from_slice(&std::fs::read(marker_path(data_dir)).ok()?).ok()?;
-    let (Marker::Unfinished { inode: named } | Marker::Initialising { inode: named, .. }) = marker;
+    let (Marker::Unfinished { inode: named }
+    | Marker::Rewinding { inode: named }
+    | Marker::Initialising { inode: named, .. }) = marker;
     (Some(named) == inode(data_dir)).then_some(marker)
 }
 
@@ -45,6 +49,12 @@ fn marker(data_dir: &Path) -> Option<Marker> {
 pub fn mark_unfinished(data_dir: &Path) -> Result<(), Error> {
     let inode = inode(data_dir).unwrap_or(0);
     write_marker(data_dir, Marker::Unfinished { inode })
+}
+
+/// Marks a directory that pg_rewind is about to change.
+pub fn mark_rewinding(data_dir: &Path) -> Result<(), Error> {
+    let inode = inode(data_dir).unwrap_or(0);
+    write_marker(data_dir, Marker::Rewinding { inode })
 }
 
 /// Marks a directory whose initdb has finished.
@@ -100,10 +110,33 @@ pub fn empty_unfinished(data_dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes everything in the directory. The marker comes first, so that a crash half way is known for what it is.
-pub fn discard(data_dir: &Path) -> Result<(), Error> {
-    mark_unfinished(data_dir)?;
-    remove_contents(data_dir)
+/// `<data_dir>.diverged`: what was set aside.
+fn aside(data_dir: &Path) -> PathBuf {
+    let name = data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    data_dir.with_file_name(format!("{name}.diverged"))
+}
+
+/// Moves the directory to `<data_dir>.diverged`, so that a new copy can be made. One that is there already is
+/// never overwritten.
+pub fn set_aside(data_dir: &Path) -> Result<(), Error> {
+    let aside = aside(data_dir);
+    if aside.exists() {
+        return Err(Error::Other(format!("{} is in the way: remove it if its data is not needed", aside.display())));
+    }
+    std::fs::rename(data_dir, &aside).map_err(Error::file("set aside", data_dir))?;
+    unmark(data_dir)
+}
+
+/// Removes what was set aside, once the copy that replaces it streams from the leader.
+pub fn forget_aside(data_dir: &Path) {
+    let aside = aside(data_dir);
+    if !aside.exists() {
+        return;
+    }
+    match std::fs::remove_dir_all(&aside) {
+        Ok(()) => tracing::info!("the new copy streams: {} is removed", aside.display()),
+        Err(error) => tracing::warn!("cannot remove {}: {error}", aside.display()),
+    }
 }
 
 fn remove_contents(data_dir: &Path) -> Result<(), Error> {
@@ -152,6 +185,7 @@ pub async fn inspect(config: &Config) -> (DataDir, Option<control::Read>) {
                 Some(Marker::Initialising { created, complete, .. }) => {
                     DataDir::Initialising { system_identifier, phase: Phase { created, complete } }
                 }
+                Some(Marker::Rewinding { .. }) => DataDir::Rewinding { system_identifier },
                 _ => DataDir::Present { system_identifier },
             };
             (data, Some(read))
@@ -186,6 +220,21 @@ mod tests {
         assert!(matches!(inspect(&config(&dir)).await.0, DataDir::Foreign { .. }));
         assert!(empty_unfinished(&dir).is_err());
         assert!(dir.join("precious").exists());
+    }
+
+    #[test]
+    fn what_is_set_aside_is_kept_until_the_copy_streams_and_never_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        make(&dir).unwrap();
+        std::fs::write(dir.join("old"), "1").unwrap();
+        mark_rewinding(&dir).unwrap();
+        set_aside(&dir).unwrap();
+        assert!(!dir.exists() && root.path().join("data.diverged/old").exists());
+        make(&dir).unwrap();
+        assert!(set_aside(&dir).is_err() && dir.exists());
+        forget_aside(&dir);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
     #[tokio::test]
