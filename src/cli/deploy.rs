@@ -161,3 +161,43 @@ fn published(node: &DeployedNode, port: u16) -> Option<String> {
     let (host_port, _) = node.published.iter().find(|(_, node_port)| *node_port == port)?;
     Some(format!("{}:{host_port}", Ipv4Addr::LOCALHOST))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::Cli;
+    use super::super::testing::deployment;
+    use super::*;
+
+    fn globals(output: &str) -> Globals {
+        Cli::try_parse_from(["labrun", "status", "--output", output]).unwrap().globals
+    }
+
+    #[test]
+    fn after_a_deployment_one_is_told_what_to_do_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = what_now(&deployment(), &globals(dir.path().to_str().unwrap()));
+        insta::assert_snapshot!(text.replace(dir.path().to_str().unwrap(), "DIR"));
+    }
+
+    #[test]
+    fn commands_that_are_shown_mean_this_deployment() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["ha-postgres", "other"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join(deploy::state::STATE_FILE), "{}").unwrap();
+        }
+        let text = what_now(&deployment(), &globals(dir.path().to_str().unwrap()));
+        let option = format!("labrun destroy --output {} --name ha-postgres", dir.path().display());
+        assert!(text.contains(&option), "{text}");
+    }
+
+    #[test]
+    fn without_published_ports_nodes_are_reached_at_their_own_addresses() {
+        let mut deployment = deployment();
+        deployment.nodes.iter_mut().for_each(|node| node.published.clear());
+        assert_eq!(dsn(&deployment).unwrap(), "postgresql://postgres:postgres@127.64.0.13:5432/postgres");
+        assert_eq!(statistics(&deployment).unwrap(), "http://127.64.0.13:7000/");
+    }
+}

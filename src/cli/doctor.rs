@@ -44,3 +44,25 @@ fn line(finding: &Finding, colors: bool) -> String {
     let remedy = finding.remedy.as_ref().map(|remedy| format!("\n{:28}-> {remedy}", "")).unwrap_or_default();
     format!("{word}{:<20}{}{remedy}\n", finding.subject, finding.found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_says_what_to_do() {
+        let found = |level, remedy: Option<&str>| Finding {
+            subject: "HAProxy".into(),
+            level,
+            found: "not in PATH".into(),
+            remedy: remedy.map(str::to_owned),
+        };
+        assert_eq!(line(&found(Level::Ok, None), false), "ok      HAProxy             not in PATH\n");
+        let missing = line(&found(Level::Error, Some("apt-get install haproxy")), false);
+        assert_eq!(
+            missing,
+            "missing HAProxy             not in PATH\n                            -> apt-get install haproxy\n"
+        );
+        assert!(line(&found(Level::Warning, None), true).starts_with("\x1b[33mwarning"));
+    }
+}

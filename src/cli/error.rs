@@ -72,9 +72,8 @@ impl CliError {
             CliError::Finding(_) => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
             CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
-            CliError::Verify(VerifyError::UnknownPart { .. }) | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => {
-                exit::USAGE
-            }
+            CliError::Verify(VerifyError::UnknownPart { .. })
+            | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => exit::USAGE,
             CliError::Verify(_) | CliError::Report(_) => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,

@@ -12,7 +12,14 @@ use crate::deploy::{DeployError, Deployment, state};
 #[command(next_help_heading = "Options everywhere")]
 pub struct Globals {
     /// The folder of deployments and runs.
-    #[arg(long, global = true, value_name = "DIR", default_value = "./output", env = "LABRUN_OUTPUT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "./output",
+        env = "LABRUN_OUTPUT",
+        hide_env_values = true
+    )]
     pub output: PathBuf,
     /// The deployment [default: the lab's name when deploying, else the only one there is]
     #[arg(long, global = true, value_name = "NAME")]

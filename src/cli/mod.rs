@@ -20,6 +20,8 @@ mod schema;
 mod sql;
 mod status;
 mod table;
+#[cfg(test)]
+mod testing;
 mod validate;
 mod verify;
 
@@ -124,5 +126,10 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_command_and_exit_code() {
+        insta::assert_snapshot!(Cli::command().term_width(100).render_help());
     }
 }

@@ -15,7 +15,7 @@ pub struct Args {
     /// A run's name, or its folder [default: the newest one]
     run: Option<String>,
     /// The language.
-    #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG")]
+    #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG", hide_env_values = true)]
     lang: Lang,
 }
 

@@ -140,3 +140,65 @@ fn published(node: &DeployedNode) -> String {
     let ports = node.published.iter().map(|(host, own)| format!("{host}->{own}"));
     ports.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::deployment;
+    use super::*;
+    use crate::observe::{MemberView, ServerView};
+
+    fn member(node: &str, member: &str, role: &str, state: &str) -> MemberView {
+        let (node, member) = (node.to_owned(), member.to_owned());
+        MemberView { node, member, role: role.into(), state: state.into(), timeline: Some(2), ..MemberView::default() }
+    }
+
+    fn server(name: &str, status: &str, code: u16) -> ServerView {
+        ServerView {
+            name: name.into(),
+            section: "postgres".into(),
+            status: status.into(),
+            check_status: "L7OK".into(),
+            check_code: Some(code),
+            sessions: 2,
+        }
+    }
+
+    fn running(pid: u32) -> NodeStatus {
+        NodeStatus::Running { pid, restarts: 0 }
+    }
+
+    #[test]
+    fn a_ready_cluster() {
+        let mut standby = member("pg-slave", "postgresql1", "sync_standby", "streaming");
+        standby.lag = Some(0);
+        let view = ClusterView {
+            leader: Some("pg-master".into()),
+            members: vec![member("pg-master", "postgresql0", "leader", "running"), standby],
+            proxy: Some(ProxyView {
+                servers: vec![server("pg-master", "UP", 200), server("pg-slave", "DOWN", 503)],
+                ..ProxyView::default()
+            }),
+            ..ClusterView::default()
+        };
+        let nodes = [1001, 1002, 1003, 1004].map(running);
+        insta::assert_snapshot!(as_text(&deployment(), &nodes, &view, None));
+    }
+
+    #[test]
+    fn a_cluster_in_trouble() {
+        let mut down = member("pg-master", "postgresql0", "down", "unreachable");
+        down.timeline = None;
+        let troubles = ["pg-master: GET http://127.64.0.11:8008/patroni cannot be reached", "haproxy: no answer"];
+        let view = ClusterView {
+            leader: Some("pg-slave".into()),
+            members: vec![down, member("pg-slave", "postgresql1", "leader", "running")],
+            disagreements: vec!["/sync names pg-master, but pg_stat_replication does not show it".into()],
+            troubles: troubles.map(str::to_owned).to_vec(),
+            ..ClusterView::default()
+        };
+        let failing = NodeStatus::Failing { last_exit: "exit code 1 at 2026-11-23T06:12:40Z".into() };
+        let restarted = NodeStatus::Running { pid: 1003, restarts: 2 };
+        let nodes = [running(1001), NodeStatus::Stopped, restarted, failing];
+        insta::assert_snapshot!(as_text(&deployment(), &nodes, &view, Some(troubles[0])));
+    }
+}

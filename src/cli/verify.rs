@@ -30,7 +30,7 @@ pub struct What {
     #[arg(long, value_name = "PART")]
     pub only: Option<String>,
     /// The language of titles, reasons and reports.
-    #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG")]
+    #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG", hide_env_values = true)]
     pub lang: Lang,
 }
 

@@ -187,3 +187,20 @@ impl DeployError {
         DeployError::Process { what: what.into(), why: why.to_string() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// Every code of this file, and of the command line's own errors, has its page.
+    #[test]
+    fn every_code_is_explained() {
+        let sources = [include_str!("error.rs"), include_str!("../cli/error.rs")];
+        let codes = sources.iter().flat_map(|text| text.split("code(LR").skip(1)).filter_map(|rest| rest.get(..4));
+        let codes: Vec<_> = codes.filter(|code| code.chars().all(|c| c.is_ascii_digit())).collect();
+        assert!(codes.len() > 18, "{codes:?}");
+        for code in codes {
+            let page = format!("{}/docs/errors/LR{code}.md", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{page}: {error}"));
+            assert!(text.starts_with(&format!("# LR{code}: ")) && text.contains("**What to do.**"), "{page}");
+        }
+    }
+}

@@ -24,7 +24,7 @@ pub fn files(
 ) -> Result<Vec<ConfigFile>, PlanError> {
     let dir = options.nodes_dir.join(name);
     match node {
-        Node::Zookeeper(node) => zookeeper(site, name, node, &dir, renderer),
+        Node::Zookeeper(node) => zookeeper(site, name, node, renderer),
         Node::Postgres(node) => Ok(vec![postgres(site, name, node, &dir, options, renderer)?]),
         Node::Haproxy(node) => Ok(vec![haproxy(site, name, node, renderer)?]),
     }
@@ -34,7 +34,6 @@ fn zookeeper(
     site: &Site<'_>,
     name: &str,
     node: &ZookeeperNode,
-    dir: &Path,
     renderer: &Renderer<'_>,
 ) -> Result<Vec<ConfigFile>, PlanError> {
     let servers: Vec<_> = site.zookeeper_names().collect();
@@ -53,7 +52,8 @@ fn zookeeper(
         .collect();
     let context = json!({
         "settings": without_nulls(json!(settings::zookeeper(site.defaults(), node))),
-        "data_dir": dir.join("data"),
+        // Relative to the folder that ZooKeeper runs in: it reads this file as ISO 8859-1, and a path may hold more.
+        "data_dir": "./data",
         "client_port": ZOOKEEPER_PORT,
         "address": site.address(name),
         "ensemble": ensemble,

@@ -8,7 +8,9 @@ use crate::clock::Moment;
 use crate::cluster::{Cluster, json};
 use crate::config::{self, Settings};
 use crate::dcs::{self, Written};
-use crate::decide::{Chore, DataDir, Job, JobKind, Process, Role, StopMode, SyncSetting, Write, slot_name};
+use crate::decide::{
+    Chore, DataDir, Job, JobKind, Process, Role, StopMode, SyncSetting, Write, slot_name, somebody_bootstraps,
+};
 use crate::exit;
 use crate::postgres::{self, ControlRead, conf, datadir, observe::Observed};
 
@@ -112,7 +114,20 @@ impl Agent {
         for slot in retained {
             seen.entry(slot.clone()).or_insert(now);
         }
+        let empty = cluster.leader.is_none() && cluster.initialize.as_ref().is_some_and(|i| i.value.is_empty());
+        let idle = &mut self.view.facts.bootstrap_idle_since;
+        *idle = match empty && !somebody_bootstraps(cluster, &self.view.me.name) {
+            true => idle.or(Some(now)),
+            false => None,
+        };
         let before = self.view.dcs.cluster.as_ref();
+        let lead = |cluster: &Cluster| {
+            let data = cluster.leader_member().map(|m| (m.data.state.clone(), m.data.role.clone(), m.data.timeline));
+            (cluster.leader.clone(), data)
+        };
+        if before.is_none_or(|before| lead(before) != lead(cluster)) {
+            self.view.facts.leader_changed = now;
+        }
         if cluster.leader.is_some() {
             self.view.facts.leaderless_since = None;
         } else if self.view.facts.leaderless_since.is_none() {
@@ -186,6 +201,9 @@ impl Agent {
                 pg.role = if observed.server.in_recovery { Role::Replica } else { Role::Primary };
                 pg.can_rewind = observed.can_rewind;
                 pg.observed = asked;
+                if observed.server.is_streaming() {
+                    datadir::forget_aside(&self.config.data_dir);
+                }
                 pg.server = Some(observed.server);
             }
             Err(error) => tracing::debug!("PostgreSQL does not answer: {error}"),
@@ -294,7 +312,7 @@ impl Agent {
                 facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline);
             }
             Job::Clone { name, .. } => tracing::info!("replica has been created from '{name}'"),
-            Job::Discard => (facts.rewind_failed, facts.crash_recovered) = (false, false),
+            Job::SetAside => (facts.rewind_failed, facts.crash_recovered) = (false, false),
             Job::Bootstrap { .. } | Job::Promote => {}
         }
     }
@@ -306,7 +324,7 @@ impl Agent {
         match job {
             Job::Bootstrap { created } => self.give_up_bootstrap(created),
             // That the leader could not be reached says nothing about our data.
-            Job::Rewind { .. } if !text.contains("connect") => self.view.facts.rewind_failed = true,
+            Job::Rewind { .. } if !error.is_about_connecting() => self.view.facts.rewind_failed = true,
             _ => {}
         }
     }
@@ -434,6 +452,6 @@ fn label(kind: JobKind) -> &'static str {
         JobKind::Promote => "promote",
         JobKind::CrashRecover => "crash recovery",
         JobKind::Rewind => "pg_rewind",
-        JobKind::Discard => "removal of the old data",
+        JobKind::SetAside => "setting the old data aside",
     }
 }

@@ -79,7 +79,7 @@ impl Agent {
             self.recheck = now + decision.recheck.min(LONGEST).min(self.view.settings.loop_wait);
             self.say(&decision.status);
             self.execute(decision.actions);
-        } else if let Some(decision) = decide::guard(&self.view, now).filter(|_| !self.view.stopping) {
+        } else if let Some(decision) = decide::guard(&self.view, now) {
             self.say(&decision.status);
             self.execute(decision.actions);
         }

@@ -144,8 +144,9 @@ pub enum Job {
         name: String,
         from: Upstream,
     },
-    /// Empties a data directory that may be replaced by a copy (only where the settings allow it).
-    Discard,
+    /// Moves a data directory that cannot be rewound out of the way of a new copy. It is removed when that
+    /// copy streams.
+    SetAside,
 }
 
 /// What PostgreSQL is started as.
@@ -177,6 +178,11 @@ pub enum Chore {
         advance: Vec<(String, u64)>,
     },
     Checkpoint,
+    /// Wakes the startup process of a standby, which would otherwise wait for wal_retrieve_retry_interval (5 s)
+    /// before it asks a primary again that was not there.
+    RetryStreaming {
+        startup: i32,
+    },
     /// Follow another upstream (nobody if `None`); by reload, or by restart before PostgreSQL 13.
     Follow(Option<Upstream>),
 }
@@ -192,7 +198,7 @@ impl Job {
             Job::Promote => JobKind::Promote,
             Job::CrashRecover => JobKind::CrashRecover,
             Job::Rewind { .. } => JobKind::Rewind,
-            Job::Discard => JobKind::Discard,
+            Job::SetAside => JobKind::SetAside,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, Failover, Member};
 /// A request whose time passed longer ago than this many loop_waits is stale.
 const STALE_AFTER: f64 = 1.5;
 /// Answers of candidates count for this long.
-const ANSWERS_COUNT: Duration = Duration::from_secs(2);
+const ANSWERS_COUNT: Duration = Duration::from_secs(3);
 
 /// What the leader does about a request; `None` if there is none that is due.
 pub(super) fn requested(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option<Decision> {
@@ -78,6 +78,14 @@ fn is_ready(view: &View, server: &Server, answers: &Peers, member: &Member) -> b
         let near = |position| server.written.since(position) <= view.settings.maximum_lag_on_failover;
         !peer.is_primary && peer.may_lead && peer.position.is_some_and(near)
     })
+}
+
+/// The request, if it is to be honoured by the nodes that race for a free lease: it is due, and those that it
+/// prefers have not been waited for in vain already.
+pub(super) fn in_a_race<'a>(view: &View, cluster: &'a Cluster, now: Moment) -> Option<&'a Failover> {
+    let patience = view.settings.loop_wait;
+    let fresh = view.facts.leaderless_since.is_none_or(|since| now.since(since) < patience);
+    cluster.failover().filter(|failover| fresh && matches!(due(view, failover), Due::Now))
 }
 
 enum Due {

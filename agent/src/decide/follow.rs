@@ -11,6 +11,9 @@ use crate::cluster::{Cluster, MemberData};
 /// How often a standby that does not stream yet is looked at.
 const NOT_STREAMING: Duration = Duration::from_millis(250);
 
+/// For this long after a change of the leader, a standby is made to ask it again at once.
+const NEWS: Duration = Duration::from_secs(5);
+
 pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
     let name = cluster.leader_name().unwrap_or_default();
     if !server.in_recovery {
@@ -35,7 +38,14 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
     let status = format!("no action. I am ({}), a secondary, and following a leader ({name})", view.me.name);
     let mut decision = Decision::wait(status);
     decision.actions.extend(slots::on_replica(view, cluster, server).map(Into::into));
-    if server.is_streaming() { decision } else { decision.recheck(NOT_STREAMING) }
+    if server.is_streaming() {
+        return decision;
+    }
+    let ready = cluster.leader_member().is_some_and(|leader| leader.data.is_running());
+    if let Some(startup) = server.startup.filter(|_| ready && now.since(view.facts.leader_changed) < NEWS) {
+        decision.actions.push(Chore::RetryStreaming { startup }.into());
+    }
+    decision.recheck(NOT_STREAMING)
 }
 
 /// A running standby whose WAL is not on the leader's way cannot stream; it must stop to be rewound.
@@ -56,7 +66,7 @@ fn gone_another_way(
     if needed_while_running(server.timeline, server.position(), known) != Need::Yes {
         return None;
     }
-    if !view.pg.can_rewind && !view.settings.replace_if_diverged || view.facts.rewind_failed {
+    if !view.pg.can_rewind && !view.settings.replace_if_diverged {
         return None;
     }
     let status = "this standby has gone another way than the leader: stopping it to be rewound";
@@ -106,6 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn a_standby_asks_a_leader_that_has_just_come_up_again_at_once_but_not_for_ever() {
+        let mut view = replica();
+        server(&mut view).wal_receiver = None;
+        server(&mut view).startup = Some(42);
+        assert_eq!(wanted(&view), []);
+        view.facts.leader_changed = NOW;
+        assert_eq!(wanted(&view), [Chore::RetryStreaming { startup: 42 }.into()]);
+        view.dcs.cluster.as_mut().unwrap().members["pg2"].data.state = "starting".into();
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
     fn the_tag_replicatefrom_names_another_upstream_while_it_runs() {
         let mut view = replica();
         add_member(&mut view, "pg3", "127.0.1.3");
@@ -126,7 +148,8 @@ mod tests {
         assert_eq!(first(&view), Action::ReadLeaderTimeline(leader.clone()));
         let row = format!(r#"[[1,{},"x"]]"#, POSITION - 1);
         let history = History::parse(row.as_bytes());
-        view.facts.leader_timeline = Some(LeaderTimeline { upstream: leader, created: 1, timeline: 2, history });
+        view.facts.leader_timeline =
+            Some(LeaderTimeline { upstream: leader, created: 1, timeline: 2, history, can_be_source: true });
         assert!(matches!(first(&view), Action::Run(Job::Stop { mode: StopMode::Fast { .. } })));
         server(&mut view).received = Lsn(POSITION - 1);
         server(&mut view).replayed = Lsn(POSITION - 1);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Action, Chore, Decision, Job, JobKind, Server, View, Write, failover, slots, sync};
+use super::{
+    Action, Chore, Decision, Job, JobKind, Process, Server, StopMode, View, Write, failover, race, slots, sync,
+};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Sync};
 use crate::config::SyncMode;
@@ -20,17 +22,32 @@ pub(super) fn with_lease(view: &View, cluster: &Cluster, server: &Server, now: M
     upkeep(view, cluster, server, &format!("no action. I am ({}), the leader with the lock", view.me.name))
 }
 
-/// Before the promotion: the request is done with, and only this node may take over from now on.
+/// The lease is ours, but the sync key does not name us (any more): the request for the key was under way for
+/// so long that another node has led meanwhile, and has acknowledged commits that we lack.
+pub(super) fn not_entitled(view: &View, cluster: &Cluster) -> Option<Decision> {
+    let mine = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
+    if !mine || race::may_lead_by_sync_key(view, cluster) {
+        return None;
+    }
+    if view.pg.process == Process::Up && view.pg.is_primary() {
+        let stop = Job::Stop { mode: StopMode::Immediate };
+        return Some(Decision::act("holding the lease, but not a synchronous standby: demoting", stop));
+    }
+    Some(Decision::act("holding the lease, but not a synchronous standby: giving it back", Write::ReleaseLeader))
+}
+
+/// Before the promotion: only this node may take over from now on, and the request is done with.
 fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
     if view.failed(JobKind::Promote) {
         return Decision::act("the promotion failed: giving the lease back", Write::ReleaseLeader);
     }
     let mut decision = Decision::wait("holding the lease: promoting");
+    // The request goes last: it may be what entitles us.
+    decision.actions.extend(sync::nobody_but_me(view, cluster).map(Action::Write));
     if let Some(failover) = cluster.failover.as_ref().filter(|failover| !failover.value.is_empty()) {
         let version = Some(failover.version);
         decision.actions.push(Write::Failover { failover: Failover::default(), version }.into());
     }
-    decision.actions.extend(sync::nobody_but_me(view, cluster).map(Action::Write));
     if !decision.actions.is_empty() {
         return decision;
     }
@@ -128,8 +145,8 @@ mod tests {
         assert_eq!(
             wanted(&view),
             [
-                Write::Failover { failover: Failover::default(), version: Some(3) }.into(),
                 Write::Sync { sync: Sync::new("pg1", []), version: Some(0) }.into(),
+                Write::Failover { failover: Failover::default(), version: Some(3) }.into(),
             ]
         );
         view.dcs.cluster.as_mut().unwrap().failover = None;
@@ -145,6 +162,19 @@ mod tests {
         let mut view = winner();
         set_sync(&mut view, Sync::new("pg1", ["pg2".into()]));
         assert_eq!(wanted(&view), [Write::Sync { sync: Sync::new("pg1", []), version: Some(0) }.into()]);
+    }
+
+    #[test]
+    fn a_lease_that_came_too_late_is_given_back() {
+        let mut view = winner();
+        set_sync(&mut view, Sync::new("pg2", []));
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+        let failover = Failover { candidate: Some("pg1".into()), ..Default::default() };
+        view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 3 });
+        assert!(matches!(first(&view), Action::Write(Write::Sync { .. })));
+        let mut view = primary();
+        set_sync(&mut view, Sync::new("pg2", []));
+        assert_eq!(first(&view), Job::Stop { mode: StopMode::Immediate }.into());
     }
 
     #[test]

@@ -144,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_that_was_asked_for_does_not_wait_beyond_the_lease() {
+        // Its checkpoint takes long, and meanwhile clients still write.
+        let mut view = primary();
+        view.stopping = true;
+        view.dcs.reachable = false;
+        view.dcs.session_until = Moment(NOW.0 + 1000);
+        view.job = Some(JobView { kind: JobKind::Stop, since: Moment(NOW.0 - 10_000) });
+        assert_eq!(decide(&view, NOW).actions, [Job::Stop { mode: StopMode::Immediate }.into()]);
+    }
+
+    #[test]
     fn a_replica_and_a_paused_primary_are_left_alone() {
         let mut view = replica();
         view.dcs.reachable = false;

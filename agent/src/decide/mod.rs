@@ -21,6 +21,7 @@ mod view;
 use std::time::Duration;
 
 pub use action::{Action, Chore, Decision, Job, StartAs, StopMode, Write};
+pub use bootstrap::somebody_bootstraps;
 pub use lease::Standing;
 pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{replication_state, role, state};
@@ -48,11 +49,11 @@ pub fn guard(view: &View, now: Moment) -> Option<Decision> {
 }
 
 fn policy(view: &View, now: Moment) -> Decision {
-    if view.stopping {
-        return shut_down(view);
-    }
     if let Some(decision) = guard(view, now) {
         return decision;
+    }
+    if view.stopping {
+        return shut_down(view);
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable) else {
         let never = view.dcs.cluster.is_none();
@@ -69,6 +70,9 @@ fn policy(view: &View, now: Moment) -> Decision {
     }
     if view.mine_from_before(cluster) {
         return Decision::act("the leader key is mine from before; taking it over", Write::ReclaimLeader);
+    }
+    if let Some(decision) = lead::not_entitled(view, cluster) {
+        return decision;
     }
     match (view.pg.process, &view.pg.server) {
         (Process::Down, _) => recover::down(view, cluster, now),

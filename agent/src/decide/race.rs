@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Action, Decision, Job, Peer, Server, StopMode, View, Write};
+use super::{Action, Decision, Job, Peer, Server, StopMode, View, Write, failover};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover, Lsn, Member};
 
-/// Answers of peers count for this long.
-const ANSWERS_COUNT: Duration = Duration::from_secs(1);
+/// Answers of peers count for this long after they were asked for; a silent peer takes 2 s of it.
+const ANSWERS_COUNT: Duration = Duration::from_secs(3);
 /// Whoever does not take the lease looks again after this time.
 const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
-    if let Some(reason) = unfit(view, cluster, server) {
+    if let Some(reason) = unfit(view, cluster, server, now) {
         if !server.in_recovery {
             let status = format!("no leader, and this primary may not lead ({reason}): demoting");
             return Decision::act(status, Job::Stop { mode: StopMode::Fast { checkpoint: false } });
@@ -27,7 +27,7 @@ pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, no
         return Decision::wait("no leader: looking at our own position first").recheck(Duration::ZERO);
     }
     let peers: Vec<_> =
-        rivals(view, cluster).map(|member| (member.name.clone(), member.data.api_url.clone())).collect();
+        rivals(view, cluster, now).map(|member| (member.name.clone(), member.data.api_url.clone())).collect();
     let answers = match &view.peers {
         _ if peers.is_empty() => None,
         Some(answers)
@@ -42,7 +42,7 @@ pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, no
     let answered = answers.iter().flat_map(|answers| &answers.answers);
     let known = answered.filter_map(|(name, peer)| Some((name.as_str(), peer.as_ref()?)));
     for (name, peer) in known {
-        if let Some(reason) = better(view, cluster, server, name, peer) {
+        if let Some(reason) = better(view, cluster, server, (name, peer), now) {
             return Decision::wait(format!("no leader; not taking the lease: {reason}")).recheck(AGAIN);
         }
     }
@@ -55,18 +55,15 @@ pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, no
 }
 
 /// Why this node may not take the lease, whatever its peers say.
-fn unfit(view: &View, cluster: &Cluster, server: &Server) -> Option<String> {
-    let sync = cluster.sync();
-    let handover = cluster.failover();
+fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option<String> {
+    let handover = failover::in_a_race(view, cluster, now);
     if !view.may_lead() {
         return Some("following a different leader because I am not allowed to promote".into());
     }
     if handover.is_some_and(|failover| failover.leader.as_deref() == Some(&view.me.name)) {
         return Some("a switchover away from this node is under way".into());
     }
-    // A failover (not a switchover) by hand may name a node that is not synchronous.
-    let named = handover.is_some_and(|failover| is_forced(failover, &view.me.name));
-    if sync.is_active() && !sync.names(&view.me.name) && !named {
+    if !may_lead_by_sync_key(view, cluster) {
         return Some("not a synchronous standby".into());
     }
     if !server.in_recovery {
@@ -88,14 +85,19 @@ fn unfit(view: &View, cluster: &Cluster, server: &Server) -> Option<String> {
     None
 }
 
-fn is_forced(failover: &Failover, name: &str) -> bool {
-    failover.leader.is_none() && failover.candidate.as_deref() == Some(name)
+/// In synchronous mode only nodes that the sync key names may lead: the others may lack acknowledged commits.
+/// A failover (not a switchover) by hand may name any node.
+pub(super) fn may_lead_by_sync_key(view: &View, cluster: &Cluster) -> bool {
+    let sync = cluster.sync();
+    let name = &view.me.name;
+    let named = |failover: &Failover| failover.leader.is_none() && failover.candidate.as_ref() == Some(name);
+    !sync.is_active() || sync.names(name) || cluster.failover().is_some_and(named)
 }
 
 /// The members whose word counts: all others, in synchronous mode those that the sync key names.
-fn rivals<'a>(view: &'a View, cluster: &'a Cluster) -> impl Iterator<Item = &'a Member> {
+fn rivals<'a>(view: &'a View, cluster: &'a Cluster, now: Moment) -> impl Iterator<Item = &'a Member> {
     let sync = cluster.sync();
-    let handover = cluster.failover().and_then(|failover| failover.leader.clone());
+    let handover = failover::in_a_race(view, cluster, now).and_then(|failover| failover.leader.clone());
     cluster.members.values().filter(move |member| {
         member.name != view.me.name
             && !member.data.api_url.is_empty()
@@ -105,7 +107,13 @@ fn rivals<'a>(view: &'a View, cluster: &'a Cluster) -> impl Iterator<Item = &'a 
 }
 
 /// Why this peer should lead rather than we.
-fn better(view: &View, cluster: &Cluster, server: &Server, name: &str, peer: &Peer) -> Option<String> {
+fn better(
+    view: &View,
+    cluster: &Cluster,
+    server: &Server,
+    (name, peer): (&str, &Peer),
+    now: Moment,
+) -> Option<String> {
     let position: Lsn = peer.position?;
     if !peer.may_lead {
         return None;
@@ -113,7 +121,7 @@ fn better(view: &View, cluster: &Cluster, server: &Server, name: &str, peer: &Pe
     if peer.is_primary {
         return Some(format!("{name} is still a primary"));
     }
-    let candidate = cluster.failover().and_then(|failover| failover.candidate.as_deref());
+    let candidate = failover::in_a_race(view, cluster, now).and_then(|failover| failover.candidate.as_deref());
     if candidate == Some(&view.me.name) {
         return None;
     }
@@ -167,7 +175,9 @@ mod tests {
         answer(&mut view, "pg2", None);
         assert_eq!(first(&view), Write::AcquireLeader.into());
         // Answers age.
-        view.peers.as_mut().unwrap().asked = crate::clock::Moment(NOW.0 - 1000);
+        view.peers.as_mut().unwrap().asked = crate::clock::Moment(NOW.0 - 2999);
+        assert_eq!(first(&view), Write::AcquireLeader.into());
+        view.peers.as_mut().unwrap().asked = crate::clock::Moment(NOW.0 - 3000);
         assert_eq!(first(&view), ask);
     }
 
@@ -239,6 +249,19 @@ mod tests {
         assert_eq!(ask(Failover { leader: Some("pg1".into()), ..Default::default() }), []);
         let to_me = Failover { leader: Some("pg2".into()), candidate: Some("pg1".into()), scheduled_at: None };
         assert_eq!(ask(to_me), [Write::AcquireLeader.into()]);
+    }
+
+    #[test]
+    fn a_switchover_that_nobody_takes_up_does_not_leave_the_cluster_without_a_leader() {
+        // Only the former leader is synchronous, and the request names it as the one to leave.
+        let mut view = orphan();
+        set_sync(&mut view, Sync::new("pg1", []));
+        let failover = Failover { leader: Some("pg1".into()), ..Default::default() };
+        view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 0 });
+        view.facts.leaderless_since = Some(crate::clock::Moment(NOW.0 - 9_999));
+        assert_eq!(wanted(&view), []);
+        view.facts.leaderless_since = Some(crate::clock::Moment(NOW.0 - 10_000));
+        assert_eq!(first(&view), Write::AcquireLeader.into());
     }
 
     #[test]

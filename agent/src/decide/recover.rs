@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::rewind::{Need, needed};
 use super::{
-    Action, ControlState, Decision, Job, JobKind, JobView, StartAs, StopMode, Upstream, View, Write, failover,
-    final_status,
+    Action, ControlState, DataDir, Decision, Job, JobKind, JobView, LeaderTimeline, StartAs, StopMode, Upstream, View,
+    Write, failover, final_status,
 };
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -42,7 +42,7 @@ fn describe(kind: JobKind) -> &'static str {
         JobKind::Promote => "promote",
         JobKind::CrashRecover => "crash recovery",
         JobKind::Rewind => "pg_rewind",
-        JobKind::Discard => "removal of the old data",
+        JobKind::SetAside => "setting the old data aside",
     }
 }
 
@@ -103,7 +103,7 @@ fn rejoin(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         Need::Unknown if may_rewind(view) && !view.facts.crash_recovered => {
             run(view, Job::CrashRecover, "was not stopped cleanly: finishing crash recovery first", now)
         }
-        Need::Unknown | Need::Yes => diverged(view, cluster, leader, now),
+        Need::Unknown | Need::Yes => diverged(view, cluster, timeline, leader, now),
     }
 }
 
@@ -111,24 +111,46 @@ fn may_rewind(view: &View) -> bool {
     view.settings.use_pg_rewind && view.pg.can_rewind
 }
 
+/// pg_rewind was interrupted: it must be finished, or the directory replaced; it is fit for nothing else.
+pub(super) fn half_rewound(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {
+        return Decision::act("the data is half rewound: giving the lease back", Write::ReleaseLeader);
+    }
+    let Some(leader) = view.leader_upstream(cluster) else {
+        return Decision::wait("the data is half rewound: waiting for a leader").recheck(SOON);
+    };
+    match known_timeline(view, cluster, &leader) {
+        None => ask_leader(view, leader, now),
+        Some(timeline) => diverged(view, cluster, timeline, leader, now),
+    }
+}
+
 /// This node has WAL that the leader does not have.
-pub(super) fn diverged(view: &View, cluster: &Cluster, leader: Upstream, now: Moment) -> Decision {
+///
+/// pg_rewind would overwrite it, so where pg_rewind is allowed, a new copy is, too, when pg_rewind cannot work
+/// or has failed (its documentation then asks for a new copy). Patroni would start the directory all the same.
+fn diverged(view: &View, cluster: &Cluster, timeline: &LeaderTimeline, leader: Upstream, now: Moment) -> Decision {
     let name = cluster.leader_name().unwrap_or_default().to_owned();
-    if may_rewind(view) && !view.facts.rewind_failed {
+    let rewind = may_rewind(view) && timeline.can_be_source && !view.facts.rewind_failed;
+    if rewind {
         let unready = cluster.leader_member().is_some_and(|m| m.data.checkpoint_after_promote == Some(false));
         if unready {
             return Decision::wait(format!("waiting for {name}'s checkpoint after its promotion, to rewind from it"));
         }
         return run(view, Job::Rewind { name, from: leader }, "has gone another way than the leader: rewinding", now);
     }
-    let replace =
-        if may_rewind(view) { view.settings.replace_if_rewind_fails } else { view.settings.replace_if_diverged };
-    if replace {
-        return run(view, Job::Discard, "cannot be rewound: replacing the data by a copy of the leader's", now);
+    let half_rewound = matches!(view.pg.data, DataDir::Rewinding { .. });
+    if may_rewind(view) || half_rewound || view.settings.replace_if_diverged || view.settings.replace_if_rewind_fails {
+        let why = match (view.facts.rewind_failed, timeline.can_be_source) {
+            (true, _) => "pg_rewind has failed",
+            (false, false) => "the leader has a Unix socket in its data directory, on which pg_rewind fails",
+            (false, true) => "pg_rewind cannot be used",
+        };
+        let status = format!("has gone another way than the leader, and {why}: making a new copy");
+        return run(view, Job::SetAside, &status, now);
     }
-    let reason = "has gone another way than the leader and cannot be rewound; starting all the same. \
-                  To replace the data, empty the data directory or allow it by \
-                  remove_data_directory_on_rewind_failure / remove_data_directory_on_diverged_timelines";
+    let reason = "has gone another way than the leader and may not be rewound: starting all the same. To replace the \
+                  data, empty the data directory, or set use_pg_rewind or remove_data_directory_on_diverged_timelines";
     start(view, StartAs::Standby(Some(leader)), reason, now)
 }
 
@@ -193,6 +215,7 @@ mod tests {
             created: 1,
             timeline: 2,
             history: History::parse(br#"[[1,1000,"x"]]"#),
+            can_be_source: true,
         });
         view
     }
@@ -248,17 +271,32 @@ mod tests {
     }
 
     #[test]
-    fn data_that_cannot_be_rewound_is_replaced_only_where_that_is_allowed() {
-        let mut view = former(ControlState::ShutDown, 1000);
+    fn data_that_cannot_be_rewound_is_copied_anew_only_where_rewinding_was_allowed() {
+        let diverged = || former(ControlState::ShutDown, 1000);
+        let mut view = diverged();
         view.facts.rewind_failed = true;
-        assert_eq!(first(&view), Job::Start(StartAs::Standby(Some(pg2()))).into());
-        view.settings.replace_if_rewind_fails = true;
-        assert_eq!(first(&view), Job::Discard.into());
-        let mut view = former(ControlState::ShutDown, 1000);
+        assert_eq!(first(&view), Job::SetAside.into());
+        let mut view = diverged();
+        view.facts.leader_timeline.as_mut().unwrap().can_be_source = false;
+        assert_eq!(first(&view), Job::SetAside.into());
+        let mut view = diverged();
         view.settings.use_pg_rewind = false;
         assert_eq!(first(&view), Job::Start(StartAs::Standby(Some(pg2()))).into());
         view.settings.replace_if_diverged = true;
-        assert_eq!(first(&view), Job::Discard.into());
+        assert_eq!(first(&view), Job::SetAside.into());
+    }
+
+    #[test]
+    fn half_rewound_data_is_never_started() {
+        let mut view = former(ControlState::ShutDown, 880);
+        view.pg.data = DataDir::Rewinding { system_identifier: SYSID };
+        assert!(matches!(first(&view), Action::Run(Job::Rewind { .. })));
+        view.facts.rewind_failed = true;
+        assert_eq!(first(&view), Job::SetAside.into());
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        assert_eq!(wanted(&view), []);
+        lead_by(&mut view, "pg1");
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
     }
 
     #[test]

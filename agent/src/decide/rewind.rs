@@ -60,7 +60,13 @@ mod tests {
 
     fn leader(timeline: u32) -> LeaderTimeline {
         let upstream = Upstream { host: "h".into(), port: 1 };
-        LeaderTimeline { upstream, created: 1, timeline, history: History::parse(br#"[[1,1000,"x"],[2,2000,"y"]]"#) }
+        LeaderTimeline {
+            upstream,
+            created: 1,
+            timeline,
+            history: History::parse(br#"[[1,1000,"x"],[2,2000,"y"]]"#),
+            can_be_source: true,
+        }
     }
 
     fn control(state: ControlState, timeline: u32, position: u64) -> Control {

@@ -109,6 +109,10 @@ pub enum DataDir {
     Present {
         system_identifier: u64,
     },
+    /// pg_rewind has begun and not ended: of no use until it has, since old and new blocks are mixed.
+    Rewinding {
+        system_identifier: u64,
+    },
     /// Not empty, and not a data directory that we could use.
     Foreign {
         reason: String,
@@ -126,9 +130,9 @@ pub struct Phase {
 impl DataDir {
     pub fn system_identifier(&self) -> Option<u64> {
         match self {
-            DataDir::Present { system_identifier } | DataDir::Initialising { system_identifier, .. } => {
-                Some(*system_identifier)
-            }
+            DataDir::Present { system_identifier }
+            | DataDir::Rewinding { system_identifier }
+            | DataDir::Initialising { system_identifier, .. } => Some(*system_identifier),
             _ => None,
         }
     }
@@ -156,6 +160,8 @@ pub struct Server {
     pub wal_receiver: Option<WalReceiver>,
     /// There is a restore_command that WAL may come from.
     pub archive_recovery: bool,
+    /// Standby: the process that replays WAL.
+    pub startup: Option<i32>,
     pub wal_senders: Vec<WalSender>,
     pub slots: Vec<Slot>,
     /// `synchronous_standby_names` in force.
@@ -265,7 +271,7 @@ pub enum JobKind {
     Promote,
     CrashRecover,
     Rewind,
-    Discard,
+    SetAside,
 }
 
 /// What was learnt earlier and still counts.
@@ -273,6 +279,10 @@ pub enum JobKind {
 pub struct Facts {
     /// The initialize key that this process created.
     pub initialize_created: Option<i64>,
+    /// Since when the initialize key has been empty with nobody there who could be filling it.
+    pub bootstrap_idle_since: Option<Moment>,
+    /// When something about the leader changed last: its key, or its state, role or timeline.
+    pub leader_changed: Moment,
     /// The last job that failed, until one of its kind succeeds.
     pub failure: Option<JobFailure>,
     /// Single-user crash recovery was done since PostgreSQL last ran.
@@ -322,6 +332,8 @@ pub struct LeaderTimeline {
     pub created: i64,
     pub timeline: u32,
     pub history: History,
+    /// pg_rewind can read the leader: it fails, half way, on a Unix socket in the leader's data directory.
+    pub can_be_source: bool,
 }
 
 /// Answers of the peers.

@@ -20,8 +20,11 @@ use super::control;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Marker {
-    /// initdb or pg_basebackup has not finished: of no worth.
-    Unfinished { inode: u64 },
+    /// initdb or pg_basebackup has not finished: of no worth. `created` names the initialize key that allowed
+    /// the initdb.
+    Unfinished { inode: u64, created: Option<i64> },
+    /// pg_rewind has begun and not ended.
+    Rewinding { inode: u64 },
     /// A new cluster that nobody knows of yet; `created` names the initialize key that allowed it.
     Initialising { inode: u64, created: i64, complete: bool },
 }
@@ -37,14 +40,31 @@ fn inode(data_dir: &Path) -> Option<u64> {
 
 fn marker(data_dir: &Path) -> Option<Marker> {
     let marker = serde_json::from_slice(&std::fs::read(marker_path(data_dir)).ok()?).ok()?;
-    let (Marker::Unfinished { inode: named } | Marker::Initialising { inode: named, .. }) = marker;
+    let (Marker::Unfinished { inode: named, .. }
+    | Marker::Rewinding { inode: named }
+    | Marker::Initialising { inode: named, .. }) = marker;
     (Some(named) == inode(data_dir)).then_some(marker)
 }
 
 /// Marks an existing, empty or unfinished directory as being made.
-pub fn mark_unfinished(data_dir: &Path) -> Result<(), Error> {
+pub fn mark_unfinished(data_dir: &Path, created: Option<i64>) -> Result<(), Error> {
     let inode = inode(data_dir).unwrap_or(0);
-    write_marker(data_dir, Marker::Unfinished { inode })
+    write_marker(data_dir, Marker::Unfinished { inode, created })
+}
+
+/// The initialize key that an interrupted bootstrap of this directory was allowed by.
+pub fn bootstrap_of(data_dir: &Path) -> Option<i64> {
+    match marker(data_dir)? {
+        Marker::Unfinished { created, .. } => created,
+        Marker::Initialising { created, .. } => Some(created),
+        Marker::Rewinding { .. } => None,
+    }
+}
+
+/// Marks a directory that pg_rewind is about to change.
+pub fn mark_rewinding(data_dir: &Path) -> Result<(), Error> {
+    let inode = inode(data_dir).unwrap_or(0);
+    write_marker(data_dir, Marker::Rewinding { inode })
 }
 
 /// Marks a directory whose initdb has finished.
@@ -100,10 +120,33 @@ pub fn empty_unfinished(data_dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Removes everything in the directory. The marker comes first, so that a crash half way is known for what it is.
-pub fn discard(data_dir: &Path) -> Result<(), Error> {
-    mark_unfinished(data_dir)?;
-    remove_contents(data_dir)
+/// `<data_dir>.diverged`: what was set aside.
+fn aside(data_dir: &Path) -> PathBuf {
+    let name = data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    data_dir.with_file_name(format!("{name}.diverged"))
+}
+
+/// Moves the directory to `<data_dir>.diverged`, so that a new copy can be made. One that is there already is
+/// never overwritten.
+pub fn set_aside(data_dir: &Path) -> Result<(), Error> {
+    let aside = aside(data_dir);
+    if aside.exists() {
+        return Err(Error::Other(format!("{} is in the way: remove it if its data is not needed", aside.display())));
+    }
+    std::fs::rename(data_dir, &aside).map_err(Error::file("set aside", data_dir))?;
+    unmark(data_dir)
+}
+
+/// Removes what was set aside, once the copy that replaces it streams from the leader.
+pub fn forget_aside(data_dir: &Path) {
+    let aside = aside(data_dir);
+    if !aside.exists() {
+        return;
+    }
+    match std::fs::remove_dir_all(&aside) {
+        Ok(()) => tracing::info!("the new copy streams: {} is removed", aside.display()),
+        Err(error) => tracing::warn!("cannot remove {}: {error}", aside.display()),
+    }
 }
 
 fn remove_contents(data_dir: &Path) -> Result<(), Error> {
@@ -152,6 +195,7 @@ pub async fn inspect(config: &Config) -> (DataDir, Option<control::Read>) {
                 Some(Marker::Initialising { created, complete, .. }) => {
                     DataDir::Initialising { system_identifier, phase: Phase { created, complete } }
                 }
+                Some(Marker::Rewinding { .. }) => DataDir::Rewinding { system_identifier },
                 _ => DataDir::Present { system_identifier },
             };
             (data, Some(read))
@@ -188,12 +232,27 @@ mod tests {
         assert!(dir.join("precious").exists());
     }
 
+    #[test]
+    fn what_is_set_aside_is_kept_until_the_copy_streams_and_never_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        make(&dir).unwrap();
+        std::fs::write(dir.join("old"), "1").unwrap();
+        mark_rewinding(&dir).unwrap();
+        set_aside(&dir).unwrap();
+        assert!(!dir.exists() && root.path().join("data.diverged/old").exists());
+        make(&dir).unwrap();
+        assert!(set_aside(&dir).is_err() && dir.exists());
+        forget_aside(&dir);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
     #[tokio::test]
     async fn an_unfinished_directory_is_emptied_but_not_one_that_was_put_in_its_place() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("data");
         make(&dir).unwrap();
-        mark_unfinished(&dir).unwrap();
+        mark_unfinished(&dir, None).unwrap();
         std::fs::create_dir(dir.join("base")).unwrap();
         std::fs::write(dir.join("PG_VERSION"), "15").unwrap();
         assert_eq!(inspect(&config(&dir)).await.0, DataDir::Unfinished);

@@ -49,6 +49,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A program could not reach another node's PostgreSQL, and so has done nothing yet.
+    pub(crate) fn is_about_connecting(&self) -> bool {
+        matches!(self, Error::Failed { output, .. } if output.contains("connection to server") || output.contains("could not connect"))
+    }
+
     fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::File { what, path, source }

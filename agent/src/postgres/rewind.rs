@@ -7,7 +7,7 @@ use crate::config::{Config, Settings};
 use crate::decide::{LeaderTimeline, Upstream};
 
 use super::sql::Connection;
-use super::{Error, conf, conninfo, pgpass, program, rewind_user};
+use super::{Error, conf, conninfo, datadir, pgpass, postmaster, program, rewind_user};
 
 /// What a running leader says about its timeline and the former ones.
 pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> Result<LeaderTimeline, Error> {
@@ -25,12 +25,15 @@ pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> 
         let file = format!("SELECT convert_from(pg_read_binary_file('pg_wal/{timeline:08X}.history'), 'UTF8')");
         history = History::parse_file(&connection.text(&file).await?.unwrap_or_default());
     }
-    Ok(LeaderTimeline { upstream: from.clone(), created, timeline, history })
+    let sockets = "SELECT 1 FROM pg_ls_dir('.') AS name WHERE name ~ '^[.]s[.]PGSQL[.][0-9]+$' LIMIT 1";
+    let can_be_source = connection.text(sockets).await?.is_none();
+    Ok(LeaderTimeline { upstream: from.clone(), created, timeline, history, can_be_source })
 }
 
 /// Lets a single-user PostgreSQL finish crash recovery, with archiving switched to failure so that no WAL
 /// that the leader never had is archived or recycled.
 pub async fn crash_recover(config: &Config, settings: &Settings) -> Result<(), Error> {
+    postmaster::wait_for_orphans(&config.data_dir).await;
     conf::write(config, settings, &conf::Wanted::default())?;
     conf::set_standby_signal(&config.data_dir, false)?;
     let _ = std::fs::remove_file(config.data_dir.join("postmaster.pid"));
@@ -61,8 +64,14 @@ pub async fn rewind(config: &Config, from: &Upstream) -> Result<(), Error> {
     command.arg("-D").arg(&config.data_dir).arg(format!("--source-server={}", source.join(" ")));
     // Its connection must not wait for a synchronous standby.
     command.env("PGPASSFILE", &config.pgpass).env("PGOPTIONS", "-c statement_timeout=0 -c synchronous_commit=local");
-    match tokio::time::timeout(LONGEST, program::run(command)).await {
+    // Until it has ended well, the directory must not be started; if it is killed, not even by its next life.
+    datadir::mark_rewinding(&config.data_dir)?;
+    let result = match tokio::time::timeout(LONGEST, program::run(command)).await {
         Ok(result) => result.map(|_| ()),
         Err(_) => Err(Error::Other("pg_rewind did not end within a day".into())),
+    };
+    if result.is_ok() || result.as_ref().is_err_and(Error::is_about_connecting) {
+        datadir::unmark(&config.data_dir)?;
     }
+    result
 }

@@ -244,10 +244,8 @@ impl World {
                 return;
             }
             self.act_on(node, decision);
-        } else if !agent.view.stopping {
-            if let Some(decision) = guarded(self.plan.mutation, &agent.view, Moment(now)) {
-                self.act_on(node, decision);
-            }
+        } else if let Some(decision) = guarded(self.plan.mutation, &agent.view, Moment(now)) {
+            self.act_on(node, decision);
         }
         match self.nodes[node].agent.as_ref().and_then(|agent| agent.exit) {
             Some(_) => self.leave(node),

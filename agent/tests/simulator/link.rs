@@ -1,5 +1,5 @@
 //! An agent's connection to ZooKeeper, as its client library keeps it: pings while nothing else is sent,
-//! hangs up when nothing has come for two fifths of the session timeout, connects again with the same
+//! hangs up when nothing has come for a while, connects again with the same
 //! session, and knows when the session must be over. A request made while there is no connection is sent
 //! by the next one, even if nobody waits for its answer any more.
 
@@ -218,7 +218,7 @@ impl World {
         let now = self.now;
         let agent = self.nodes[node].agent.as_ref()?;
         let timeout = if agent.client.timeout > 0 { agent.client.timeout } else { agent.ttl() };
-        let tick = timeout / 20;
+        let tick = connection_timeout(timeout) / 8;
         let target = self.agent_target(node);
         self.after(tick, target, Event::LinkTimer);
         let client = &mut self.nodes[node].agent.as_mut()?.client;
@@ -232,7 +232,7 @@ impl World {
             return None;
         };
         let silent_since = if client.connected { client.last_heard } else { client.last_sent };
-        if now >= silent_since + timeout * 2 / 5 {
+        if now >= silent_since + connection_timeout(timeout) {
             let was_connected = client.connected;
             let lost = self.disconnect(node);
             return was_connected.then_some(Heard::Disconnected(lost));
@@ -285,6 +285,11 @@ impl World {
         let lost = self.disconnect(node);
         was_connected.then_some(Heard::Disconnected(lost))
     }
+}
+
+/// A silent connection is given up after this time (agent: `dcs::session::connect`).
+fn connection_timeout(session_timeout: u64) -> u64 {
+    (session_timeout / 5).min(4000)
 }
 
 /// A write in a line that can be read.
