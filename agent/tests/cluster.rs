@@ -195,6 +195,13 @@ async fn a_short_absence_of_zookeeper_costs_nothing_and_a_long_one_ends_the_prim
     lab.ready().await;
     assert_eq!(lab.cluster().await.leader.unwrap(), key, "the lease was lost");
     assert_eq!(lab.nodes[leader].value("SELECT pg_postmaster_start_time()").await, start);
+    let thawed = jiff::Timestamp::now().as_second();
+    eventually("the leader has heard of ZooKeeper again", async || {
+        let (_, status) = lab.nodes[leader].get("/patroni").await?;
+        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        (status["dcs_last_seen"].as_i64()? > thawed).then_some(())
+    })
+    .await;
 
     lab.zoo.freeze();
     let begun = Instant::now();
@@ -202,6 +209,7 @@ async fn a_short_absence_of_zookeeper_costs_nothing_and_a_long_one_ends_the_prim
         .await;
     let stopped = begun.elapsed();
     println!("ZooKeeper away at a session of 8 s: the last write after {:.2} s", stopped.as_secs_f64());
+    assert!(stopped > session / 2, "stopped after {stopped:?}, long before the lease of {session:?} could end");
     assert!(stopped < session, "writable for {stopped:?} without a lease of more than {session:?}");
     lab.zoo.thaw();
     lab.ready().await;

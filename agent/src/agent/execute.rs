@@ -65,8 +65,10 @@ impl Agent {
             Job::Start(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
             _ => {}
         }
-        if kind == JobKind::StartPrimary {
-            self.view.pg.role = Role::Primary;
+        match kind {
+            JobKind::StartPrimary => self.view.pg.role = Role::Primary,
+            JobKind::StartStandby => self.view.pg.role = Role::Replica,
+            _ => {}
         }
         let handle = self.spawn_job(id, job);
         self.job = Some(RunningJob { id, kind, handle });
@@ -139,6 +141,7 @@ pub(super) fn name(chore: &Chore) -> &'static str {
         Chore::SyncNames(_) => "synchronous_standby_names",
         Chore::Slots { .. } => "slots",
         Chore::Checkpoint => "checkpoint",
+        Chore::RetryStreaming { .. } => "asking for WAL again",
         Chore::Follow(_) => "primary_conninfo",
     }
 }

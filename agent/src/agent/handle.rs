@@ -8,7 +8,9 @@ use crate::clock::Moment;
 use crate::cluster::{Cluster, json};
 use crate::config::{self, Settings};
 use crate::dcs::{self, Written};
-use crate::decide::{Chore, DataDir, Job, JobKind, Process, Role, StopMode, SyncSetting, Write, slot_name};
+use crate::decide::{
+    Chore, DataDir, Job, JobKind, Process, Role, StopMode, SyncSetting, Write, slot_name, somebody_bootstraps,
+};
 use crate::exit;
 use crate::postgres::{self, ControlRead, conf, datadir, observe::Observed};
 
@@ -112,7 +114,20 @@ impl Agent {
         for slot in retained {
             seen.entry(slot.clone()).or_insert(now);
         }
+        let empty = cluster.leader.is_none() && cluster.initialize.as_ref().is_some_and(|i| i.value.is_empty());
+        let idle = &mut self.view.facts.bootstrap_idle_since;
+        *idle = match empty && !somebody_bootstraps(cluster, &self.view.me.name) {
+            true => idle.or(Some(now)),
+            false => None,
+        };
         let before = self.view.dcs.cluster.as_ref();
+        let lead = |cluster: &Cluster| {
+            let data = cluster.leader_member().map(|m| (m.data.state.clone(), m.data.role.clone(), m.data.timeline));
+            (cluster.leader.clone(), data)
+        };
+        if before.is_none_or(|before| lead(before) != lead(cluster)) {
+            self.view.facts.leader_changed = now;
+        }
         if cluster.leader.is_some() {
             self.view.facts.leaderless_since = None;
         } else if self.view.facts.leaderless_since.is_none() {

@@ -8,7 +8,7 @@ use super::Event;
 use crate::cluster::Lsn;
 use crate::config::{Config, Settings};
 use crate::decide::{Chore, Job, StartAs};
-use crate::postgres::postmaster::Postmaster;
+use crate::postgres::postmaster::{self, Postmaster};
 use crate::postgres::{Error, chores, clone, datadir, initdb, promote, rewind, start, stop};
 
 pub(super) struct Context {
@@ -61,6 +61,7 @@ async fn start(context: &Context, how: &StartAs) -> Result<(), Error> {
     // A primary starts with whatever names it had: until they are known to be right, commits wait.
     let names = chores::sync_names_in_file(config);
     let wanted = start::wanted(config, how, &names).await;
+    postmaster::wait_for_orphans(&config.data_dir).await;
     let postmaster = start::spawn(config, settings, &wanted)?;
     let pid = postmaster.pid;
     watch(postmaster, context.events.clone());
@@ -86,6 +87,10 @@ pub(super) async fn chore(config: &Config, settings: &Settings, chore: &Chore, p
             chores::slots(config, settings, create, drop, advance).await.map(|()| None)
         }
         Chore::Checkpoint => chores::checkpoint(config, settings).await.map(|()| None),
+        Chore::RetryStreaming { startup } => {
+            postmaster::signal(*startup, nix::sys::signal::Signal::SIGHUP);
+            Ok(None)
+        }
         Chore::Follow(upstream) => chores::follow(config, settings, upstream.clone(), pid).await.map(|()| None),
     }
 }

@@ -121,7 +121,7 @@ fn view(config: &Config, settings: Settings, pg: Pg) -> View {
         settings,
         pg,
         job: None,
-        facts: Facts::default(),
+        facts: Facts { initialize_created: datadir::bootstrap_of(&config.data_dir), ..Facts::default() },
         peers: None,
         stopping: false,
         wall: 0,

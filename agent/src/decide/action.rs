@@ -180,6 +180,11 @@ pub enum Chore {
         advance: Vec<(String, u64)>,
     },
     Checkpoint,
+    /// Wakes the startup process of a standby, which would otherwise wait for wal_retrieve_retry_interval (5 s)
+    /// before it asks a primary again that was not there.
+    RetryStreaming {
+        startup: i32,
+    },
     /// Follow another upstream (nobody if `None`); by reload, or by restart before PostgreSQL 13.
     Follow(Option<Upstream>),
 }

@@ -70,9 +70,32 @@ fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         Some(initialize) if initialize.value.is_empty() && is_mine(view, initialize) => {
             Decision::act("bootstrapping a new cluster", Job::Bootstrap { created: initialize.created })
         }
-        Some(initialize) if initialize.value.is_empty() => Decision::wait("waiting for leader to bootstrap"),
+        Some(initialize) if initialize.value.is_empty() => {
+            abandoned(view, initialize, now).unwrap_or_else(|| Decision::wait("waiting for leader to bootstrap"))
+        }
         Some(_) => Decision::wait("the data directory is empty: waiting for a leader to copy from"),
     }
+}
+
+/// Whoever began the bootstrap is gone: after the time of a lease the race is open again. (With Patroni the
+/// key must be removed by hand.)
+fn abandoned(view: &View, initialize: &Initialize, now: Moment) -> Option<Decision> {
+    let since = view.facts.bootstrap_idle_since?;
+    let left = view.settings.ttl.saturating_sub(now.since(since));
+    if !view.me.may_bootstrap || !view.may_lead() {
+        return None;
+    }
+    if left.is_zero() {
+        let write = Write::DropInitialize { version: initialize.version };
+        return Some(Decision::act("the node that was bootstrapping is gone: opening the race again", write));
+    }
+    Some(Decision::wait("waiting for leader to bootstrap").recheck(left))
+}
+
+/// Whether some member may be bootstrapping the cluster.
+pub fn somebody_bootstraps(cluster: &Cluster, me: &str) -> bool {
+    let waiting = ["stopped", ""];
+    cluster.members.values().any(|member| member.name != me && !waiting.contains(&member.data.state.as_str()))
 }
 
 fn is_mine(view: &View, initialize: &Initialize) -> bool {
@@ -173,6 +196,20 @@ mod tests {
         assert_eq!(first(&view), Job::Bootstrap { created: 7 }.into());
         initialize(&mut view, "7711190269678379076", 7);
         assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_bootstrap_that_was_abandoned_is_open_to_others_after_the_time_of_a_lease() {
+        let mut view = empty();
+        initialize(&mut view, "", 7);
+        view.facts.bootstrap_idle_since = Some(Moment(NOW.0 - 29_999));
+        assert_eq!(wanted(&view), []);
+        view.facts.bootstrap_idle_since = Some(Moment(NOW.0 - 30_000));
+        assert_eq!(first(&view), Write::DropInitialize { version: 0 }.into());
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        assert!(somebody_bootstraps(cluster, "pg1"));
+        cluster.members["pg2"].data.state = "stopped".into();
+        assert!(!somebody_bootstraps(cluster, "pg1"));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::cluster::{Cluster, MemberData};
 /// How often a standby that does not stream yet is looked at.
 const NOT_STREAMING: Duration = Duration::from_millis(250);
 
+/// For this long after a change of the leader, a standby is made to ask it again at once.
+const NEWS: Duration = Duration::from_secs(5);
+
 pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
     let name = cluster.leader_name().unwrap_or_default();
     if !server.in_recovery {
@@ -35,7 +38,14 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
     let status = format!("no action. I am ({}), a secondary, and following a leader ({name})", view.me.name);
     let mut decision = Decision::wait(status);
     decision.actions.extend(slots::on_replica(view, cluster, server).map(Into::into));
-    if server.is_streaming() { decision } else { decision.recheck(NOT_STREAMING) }
+    if server.is_streaming() {
+        return decision;
+    }
+    let ready = cluster.leader_member().is_some_and(|leader| leader.data.is_running());
+    if let Some(startup) = server.startup.filter(|_| ready && now.since(view.facts.leader_changed) < NEWS) {
+        decision.actions.push(Chore::RetryStreaming { startup }.into());
+    }
+    decision.recheck(NOT_STREAMING)
 }
 
 /// A running standby whose WAL is not on the leader's way cannot stream; it must stop to be rewound.
@@ -102,6 +112,18 @@ mod tests {
         server(&mut view).upstream_slot = String::new();
         assert_eq!(first(&view), follow("127.0.1.2"));
         view.settings.use_slots = false;
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_standby_asks_a_leader_that_has_just_come_up_again_at_once_but_not_for_ever() {
+        let mut view = replica();
+        server(&mut view).wal_receiver = None;
+        server(&mut view).startup = Some(42);
+        assert_eq!(wanted(&view), []);
+        view.facts.leader_changed = NOW;
+        assert_eq!(wanted(&view), [Chore::RetryStreaming { startup: 42 }.into()]);
+        view.dcs.cluster.as_mut().unwrap().members["pg2"].data.state = "starting".into();
         assert_eq!(wanted(&view), []);
     }
 

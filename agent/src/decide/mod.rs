@@ -21,6 +21,7 @@ mod view;
 use std::time::Duration;
 
 pub use action::{Action, Chore, Decision, Job, StartAs, StopMode, Write};
+pub use bootstrap::somebody_bootstraps;
 pub use lease::Standing;
 pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{replication_state, role, state};

@@ -161,6 +161,8 @@ pub struct Server {
     pub wal_receiver: Option<WalReceiver>,
     /// There is a restore_command that WAL may come from.
     pub archive_recovery: bool,
+    /// Standby: the process that replays WAL.
+    pub startup: Option<i32>,
     pub wal_senders: Vec<WalSender>,
     pub slots: Vec<Slot>,
     /// `synchronous_standby_names` in force.
@@ -278,6 +280,10 @@ pub enum JobKind {
 pub struct Facts {
     /// The initialize key that this process created.
     pub initialize_created: Option<i64>,
+    /// Since when the initialize key has been empty with nobody there who could be filling it.
+    pub bootstrap_idle_since: Option<Moment>,
+    /// When something about the leader changed last: its key, or its state, role or timeline.
+    pub leader_changed: Moment,
     /// The last job that failed, until one of its kind succeeds.
     pub failure: Option<JobFailure>,
     /// Single-user crash recovery was done since PostgreSQL last ran.

@@ -13,7 +13,7 @@ pub async fn clone(config: &Config, settings: &Settings, from: &Upstream) -> Res
     let dir = &config.data_dir;
     datadir::make(dir)?;
     datadir::empty_unfinished(dir)?;
-    datadir::mark_unfinished(dir)?;
+    datadir::mark_unfinished(dir, None)?;
     let finished = basebackup(config, settings, from).await;
     if finished.is_err() {
         datadir::empty_unfinished(dir)?;

@@ -20,8 +20,9 @@ use super::control;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Marker {
-    /// initdb or pg_basebackup has not finished: of no worth.
-    Unfinished { inode: u64 },
+    /// initdb or pg_basebackup has not finished: of no worth. `created` names the initialize key that allowed
+    /// the initdb.
+    Unfinished { inode: u64, created: Option<i64> },
     /// pg_rewind has begun and not ended.
     Rewinding { inode: u64 },
     /// A new cluster that nobody knows of yet; `created` names the initialize key that allowed it.
@@ -39,16 +40,25 @@ fn inode(data_dir: &Path) -> Option<u64> {
 
 fn marker(data_dir: &Path) -> Option<Marker> {
     let marker = serde_json::from_slice(&std::fs::read(marker_path(data_dir)).ok()?).ok()?;
-    let (Marker::Unfinished { inode: named }
+    let (Marker::Unfinished { inode: named, .. }
     | Marker::Rewinding { inode: named }
     | Marker::Initialising { inode: named, .. }) = marker;
     (Some(named) == inode(data_dir)).then_some(marker)
 }
 
 /// Marks an existing, empty or unfinished directory as being made.
-pub fn mark_unfinished(data_dir: &Path) -> Result<(), Error> {
+pub fn mark_unfinished(data_dir: &Path, created: Option<i64>) -> Result<(), Error> {
     let inode = inode(data_dir).unwrap_or(0);
-    write_marker(data_dir, Marker::Unfinished { inode })
+    write_marker(data_dir, Marker::Unfinished { inode, created })
+}
+
+/// The initialize key that an interrupted bootstrap of this directory was allowed by.
+pub fn bootstrap_of(data_dir: &Path) -> Option<i64> {
+    match marker(data_dir)? {
+        Marker::Unfinished { created, .. } => created,
+        Marker::Initialising { created, .. } => Some(created),
+        Marker::Rewinding { .. } => None,
+    }
 }
 
 /// Marks a directory that pg_rewind is about to change.
@@ -242,7 +252,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("data");
         make(&dir).unwrap();
-        mark_unfinished(&dir).unwrap();
+        mark_unfinished(&dir, None).unwrap();
         std::fs::create_dir(dir.join("base")).unwrap();
         std::fs::write(dir.join("PG_VERSION"), "15").unwrap();
         assert_eq!(inspect(&config(&dir)).await.0, DataDir::Unfinished);

@@ -15,7 +15,7 @@ pub async fn initdb(config: &Config, created: i64) -> Result<(), Error> {
     let dir = &config.data_dir;
     datadir::make(dir)?;
     datadir::empty_unfinished(dir)?;
-    datadir::mark_unfinished(dir)?;
+    datadir::mark_unfinished(dir, Some(created))?;
     let finished = run(config).await;
     if finished.is_err() {
         datadir::empty_unfinished(dir)?;

@@ -38,7 +38,8 @@ SELECT r.rec::text,
       'flushed', flush_lsn, 'replayed', replay_lsn)) FROM pg_stat_replication),
   (SELECT json_agg(json_build_object('name', slot_name, 'active', active, 'logical', slot_type = 'logical',
       'restart', CASE WHEN slot_type = 'logical' THEN confirmed_flush_lsn ELSE restart_lsn END))
-   FROM pg_replication_slots WHERE NOT temporary)
+   FROM pg_replication_slots WHERE NOT temporary),
+  (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup')
 FROM (SELECT pg_is_in_recovery() AS rec) r, pg_control_checkpoint() c";
 
 /// Asks once.
@@ -74,6 +75,7 @@ fn read(row: &SimpleQueryRow, config: &Config) -> Observed {
         upstream: conninfo::upstream(config, text(10)),
         upstream_slot: text(11).to_owned(),
         archive_recovery: !text(12).is_empty(),
+        startup: text(18).parse().ok(),
         checkpointed: in_recovery || text(13).parse() == Ok(timeline),
         wal_receiver: receivers.into_iter().next().map(Into::into),
         wal_senders: list::<SenderRow>(row.get(16)).into_iter().map(Into::into).collect(),

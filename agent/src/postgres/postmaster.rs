@@ -3,12 +3,14 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use async_io::Async;
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::config::{Config, Settings, is_patroni_variable};
+use crate::supervise::pids_in;
 
 use super::Error;
 use super::conf::{self, Wanted};
@@ -68,6 +70,36 @@ pub fn readiness(data_dir: &Path) -> Option<Readiness> {
         "stopping" => Some(Readiness::Stopping),
         _ => Some(Readiness::Starting),
     }
+}
+
+/// How long the processes of a postmaster that died may take to notice; then they are ended.
+const ORPHANS_NOTICE: Duration = Duration::from_secs(1);
+const ORPHANS_QUIT: Duration = Duration::from_secs(5);
+
+/// Waits until no process of a former postmaster is left: the shared memory must be free for a new one.
+pub async fn wait_for_orphans(data_dir: &Path) {
+    let begun = Instant::now();
+    loop {
+        let orphans: Vec<_> = pids_in(data_dir).into_iter().filter(|pid| is_postgres(*pid)).collect();
+        if orphans.is_empty() {
+            return;
+        }
+        let order = match begun.elapsed() {
+            waited if waited < ORPHANS_NOTICE => None,
+            waited if waited < ORPHANS_QUIT => Some(Signal::SIGQUIT),
+            _ => Some(Signal::SIGKILL),
+        };
+        if let Some(order) = order {
+            orphans.into_iter().for_each(|pid| signal(pid, order));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Commands that PostgreSQL runs, such as archive_command, work in the data directory, too, and do no harm.
+fn is_postgres(pid: i32) -> bool {
+    let exe = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    exe.file_name().is_some_and(|name| name.to_string_lossy().starts_with("postgres"))
 }
 
 /// Starts the postmaster in a process group of its own: it outlives the agent, which may be replaced

@@ -7,7 +7,7 @@ use crate::config::{Config, Settings};
 use crate::decide::{LeaderTimeline, Upstream};
 
 use super::sql::Connection;
-use super::{Error, conf, conninfo, datadir, pgpass, program, rewind_user};
+use super::{Error, conf, conninfo, datadir, pgpass, postmaster, program, rewind_user};
 
 /// What a running leader says about its timeline and the former ones.
 pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> Result<LeaderTimeline, Error> {
@@ -33,6 +33,7 @@ pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> 
 /// Lets a single-user PostgreSQL finish crash recovery, with archiving switched to failure so that no WAL
 /// that the leader never had is archived or recycled.
 pub async fn crash_recover(config: &Config, settings: &Settings) -> Result<(), Error> {
+    postmaster::wait_for_orphans(&config.data_dir).await;
     conf::write(config, settings, &conf::Wanted::default())?;
     conf::set_standby_signal(&config.data_dir, false)?;
     let _ = std::fs::remove_file(config.data_dir.join("postmaster.pid"));

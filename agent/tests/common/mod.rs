@@ -134,7 +134,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() || std::env::var_os("LABRUN_TEST_LOGS").is_some() {
             for node in &self.nodes {
                 eprintln!("--- log of {}\n{}", node.name, node.log());
             }

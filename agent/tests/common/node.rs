@@ -72,6 +72,7 @@ bootstrap:
         max_wal_size: 256MB
   initdb:
     - no-sync
+    - auth-host: md5
   pg_hba:
     - host replication replicator 127.20.0.0/16 md5
     - host all all 127.20.0.0/16 md5
