@@ -138,6 +138,8 @@ impl World {
                 delay = self.random.delay(20, 500);
                 self.after(delay, Target::Server(node, epoch), Event::Checkpointed);
             }
+            // The model's standbys ask for WAL without a pause between two tries.
+            Chore::RetryStreaming { .. } => {}
             Chore::Follow(upstream) => self.follow(node, epoch, upstream.as_ref()),
         }
         self.after(delay + 1, target, Event::ChoreEnded { chore, epoch });
@@ -221,6 +223,7 @@ pub fn name(chore: &Chore) -> &'static str {
         Chore::SyncNames(_) => "synchronous_standby_names",
         Chore::Slots { .. } => "slots",
         Chore::Checkpoint => "checkpoint",
+        Chore::RetryStreaming { .. } => "wal receiver",
         Chore::Follow(_) => "primary_conninfo",
     }
 }
