@@ -3,6 +3,9 @@
 use crate::lab::model::Text;
 use crate::verify::Verdict;
 
+/// How a reason begins in English where nothing is proved.
+pub const NOTHING_PROVED: &str = "nothing is proved: ";
+
 /// A text in both languages.
 pub fn both(ru: impl Into<String>, en: impl Into<String>) -> Text {
     Text::Each { ru: ru.into(), en: en.into() }
@@ -23,13 +26,13 @@ pub fn expected(expression: &str, observed: &str) -> Text {
 pub fn required(expression: &str, observed: &str) -> Text {
     both(
         format!("ничего не доказано: нужно `{expression}`, но {observed}"),
-        format!("nothing is proved: `{expression}` must hold, but {observed}"),
+        format!("{NOTHING_PROVED}`{expression}` must hold, but {observed}"),
     )
 }
 
 /// An expression that has no value.
 pub fn no_value(error: &str) -> Text {
-    both(format!("ничего не доказано: {error}"), format!("nothing is proved: {error}"))
+    both(format!("ничего не доказано: {error}"), format!("{NOTHING_PROVED}{error}"))
 }
 
 /// What an action asked for and did not get.
@@ -39,7 +42,7 @@ pub fn unmet(words: &str) -> Text {
 
 /// The same, where it is a precondition.
 pub fn unmet_precondition(words: &str) -> Text {
-    both(format!("ничего не доказано: {words}"), format!("nothing is proved: {words}"))
+    both(format!("ничего не доказано: {words}"), format!("{NOTHING_PROVED}{words}"))
 }
 
 /// labrun or the machine failed.

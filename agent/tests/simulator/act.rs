@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use labrun_agent::clock::Moment;
 use labrun_agent::cluster::Lsn;
-use labrun_agent::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StopMode, Upstream, Write};
+use labrun_agent::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, Upstream, Write};
 
 use crate::agent::{Purpose, Writes};
 use crate::event::{Event, Target};
@@ -93,7 +93,7 @@ impl World {
         }
         let Some(agent) = &mut self.nodes[node].agent else { return };
         match &job {
-            Job::Stop { mode } => agent.view.facts.immediate_stop = *mode == StopMode::Immediate,
+            Job::Stop { mode } => agent.view.facts.stop_mode = Some(*mode),
             Job::Start(_) | Job::Bootstrap { .. } => agent.view.pg.crashed = false,
             _ => {}
         }

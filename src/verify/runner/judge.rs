@@ -29,10 +29,19 @@ pub fn rule(step: &Step, attempt: &Attempt, scope: &Scope, workload: &Value) -> 
     let Err((verdict, reason)) = judged else {
         return Ruling { verdict: Verdict::Pass, reason: None, words: String::new(), captures };
     };
-    let unmet = attempt.as_ref().ok().and_then(|seen| seen.unmet.as_ref());
-    let words = unmet.map_or_else(|| reason.get(Lang::En).to_owned(), |unmet| unmet.words.clone());
+    let words = words(attempt, &reason);
     let reason = Some(with_hint(step, reason, attempt, scope, workload, &captures));
     Ruling { verdict, reason, words, captures }
+}
+
+/// What is not yet true, in a few words.
+fn words(attempt: &Attempt, reason: &Text) -> String {
+    let unmet = attempt.as_ref().ok().and_then(|seen| seen.unmet.as_ref());
+    let reason = reason.get(Lang::En);
+    unmet.map_or_else(
+        || reason.strip_prefix(say::NOTHING_PROVED).unwrap_or(reason).to_owned(),
+        |unmet| unmet.words.clone(),
+    )
 }
 
 /// Whether a pass of the step proves anything: it expects something of the system.
