@@ -257,7 +257,7 @@ mod tests {
         let mut server = ZooKeeper::new(2000);
         let (one, other) = (session(&mut server, 1), session(&mut server, 2));
         assert!(write(&mut server, one, Write::AcquireLeader) && !write(&mut server, other, Write::AcquireLeader));
-        server.handle(1000, 2, Some(other), &Request::Watch);
+        server.handle(3000, 2, Some(other), &Request::Watch);
         assert_eq!(server.next_expiry(), Some(42_000));
         assert!(server.expire(41_999).is_empty());
         assert_eq!(server.expire(42_000), [2]);
