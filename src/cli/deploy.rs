@@ -52,6 +52,7 @@ impl Args {
     /// Load the lab and deploy it.
     pub async fn deploy(&self, globals: &Globals, command: &str) -> Result<Deployed, CliError> {
         let loaded = lab::load(&self.lab)?;
+        output::warnings(&loaded);
         let options = Options { port_offset: self.port_offset, publish: !self.no_publish, user: self.user.clone() };
         let request = Request {
             loaded: &loaded,

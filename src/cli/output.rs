@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::CliError;
+use crate::lab::Loaded;
 
 /// Print text as it is. A reader that has gone away ends the command quietly.
 pub fn print(text: &str) -> Result<(), CliError> {
@@ -24,4 +25,11 @@ pub fn json(value: &impl Serialize) -> Result<(), CliError> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| CliError::Io { what: "write JSON", source: std::io::Error::other(error) })?;
     line(&text)
+}
+
+/// Say on stderr what was found in a lab and is no error.
+pub fn warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        eprintln!("{:?}", miette::Report::new(warning.clone()));
+    }
 }

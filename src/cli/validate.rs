@@ -37,9 +37,16 @@ fn line(one: &Validation, colors: bool) -> String {
     let errors = one.diagnostics.iter().filter(|finding| !finding.warning).count();
     let (word, color, rest) = match (errors, one.diagnostics.len()) {
         (0, 0) => ("ok", 32, one.summary.clone().unwrap_or_default()),
-        (0, warnings) => ("ok", 33, format!("{} ({warnings} warnings)", one.summary.as_deref().unwrap_or_default())),
-        (errors, _) => ("broken", 31, format!("{errors} errors")),
+        (0, warnings) => {
+            let summary = one.summary.as_deref().unwrap_or_default();
+            ("ok", 33, format!("{summary} ({})", counted(warnings, "warning")))
+        }
+        (errors, _) => ("broken", 31, counted(errors, "error")),
     };
     let word = if colors { format!("\x1b[{color}m{word:<8}\x1b[0m") } else { format!("{word:<8}") };
     format!("{word}{}: {rest}", one.source)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -6,7 +6,7 @@ use super::state::{Agent, RunningJob};
 use super::{Event, jobs};
 use crate::api::peers;
 use crate::clock::Moment;
-use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StopMode, Upstream, Write};
+use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, Upstream, Write};
 use crate::postgres::rewind;
 
 impl Agent {
@@ -61,7 +61,7 @@ impl Agent {
         let id = self.jobs_started;
         let kind = job.kind();
         match &job {
-            Job::Stop { mode } => self.view.facts.immediate_stop = *mode == StopMode::Immediate,
+            Job::Stop { mode } => self.view.facts.stop_mode = Some(*mode),
             Job::Start(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
             _ => {}
         }

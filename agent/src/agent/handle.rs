@@ -301,7 +301,7 @@ impl Agent {
                 if self.view.pg.role == Role::Primary {
                     self.view.pg.role = Role::Demoted;
                 }
-                self.view.pg.crashed = mode == StopMode::Immediate;
+                self.view.pg.crashed = !matches!(mode, StopMode::Fast { .. });
             }
             Job::Start(_) => {
                 (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);

@@ -95,7 +95,7 @@ impl Agent {
 
     /// How long to sleep if nothing happens.
     pub(super) fn pause(&self, now: Moment) -> Duration {
-        let mut until = self.recheck;
+        let mut until = self.recheck.min(now + decide::guard_within(&self.view, now).min(LONGEST));
         if self.store.is_some() && !self.busy.snapshot {
             until = until.min(self.need.snapshot_at);
         }

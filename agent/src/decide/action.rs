@@ -165,6 +165,8 @@ pub enum StopMode {
     Fast { checkpoint: bool },
     /// Ends at once, as in a crash.
     Immediate,
+    /// Ends all its processes, whether they react or not.
+    Kill,
 }
 
 /// Something quick inside a running PostgreSQL.

@@ -54,7 +54,7 @@ pub(super) fn standing(view: &View, now: Moment) -> Standing {
 
 /// When the guard must look again at the latest.
 pub(super) fn deadline(view: &View, now: Moment) -> Duration {
-    if !writable(view) || !matches!(standing(view, now), Standing::Held | Standing::Ending) {
+    if view.settings.pause || !writable(view) {
         return Duration::MAX;
     }
     let left = now.until(view.dcs.session_until);
@@ -71,23 +71,38 @@ pub(super) fn guard(view: &View, now: Moment) -> Option<Decision> {
     if view.settings.pause || !writable(view) {
         return None;
     }
-    let stop = |mode, why: &str| Some(Decision::act(why, Job::Stop { mode }));
-    let stopping = view.job.as_ref().filter(|job| job.kind == JobKind::Stop);
-    match standing(view, now) {
-        Standing::Held | Standing::Free => None,
-        _ if stopping.is_some() && !escalate(view, now) => None,
+    let (mode, why) = match standing(view, now) {
+        Standing::Held | Standing::Free => return None,
         Standing::Ending => {
-            stop(StopMode::Fast { checkpoint: false }, "ZooKeeper is away and the lease will end: demoting")
+            (StopMode::Fast { checkpoint: false }, "ZooKeeper is away and the lease will end: demoting")
         }
-        Standing::Over => stop(StopMode::Immediate, "the lease may be over: demoting at once"),
-        Standing::Others => stop(StopMode::Immediate, "another node holds the lease: demoting at once"),
-    }
+        _ if hangs(view, now) => (StopMode::Kill, "PostgreSQL does not stop, and the lease may be over: killing it"),
+        Standing::Over => (StopMode::Immediate, "the lease may be over: demoting at once"),
+        Standing::Others => (StopMode::Immediate, "another node holds the lease: demoting at once"),
+    };
+    (severity(mode) > running_stop(view).map_or(0, severity)).then(|| Decision::act(why, Job::Stop { mode }))
 }
 
-/// A clean stop that has not ended by the time the lease is nearly over, is made an immediate one.
-fn escalate(view: &View, now: Moment) -> bool {
-    let late = view.job.as_ref().is_some_and(|job| now.since(job.since) > Duration::from_millis(500));
-    late && standing(view, now) == Standing::Over && !view.facts.immediate_stop
+/// An immediate stop that has been under way for longer than any should take: its processes hang, and would
+/// go on to take writes when they come to.
+fn hangs(view: &View, now: Moment) -> bool {
+    let patience = (margin(view) / 6).min(Duration::from_millis(500));
+    let immediate = running_stop(view).is_some_and(|mode| severity(mode) >= severity(StopMode::Immediate));
+    immediate && view.job.as_ref().is_some_and(|job| now.since(job.since) >= patience)
+}
+
+fn running_stop(view: &View) -> Option<StopMode> {
+    view.job.as_ref().filter(|job| job.kind == JobKind::Stop)?;
+    Some(view.facts.stop_mode.unwrap_or(StopMode::Fast { checkpoint: false }))
+}
+
+/// A stop is only ever replaced by a more severe one.
+fn severity(mode: StopMode) -> u8 {
+    match mode {
+        StopMode::Fast { .. } => 1,
+        StopMode::Immediate => 2,
+        StopMode::Kill => 3,
+    }
 }
 
 #[cfg(test)]
@@ -131,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_stop_that_takes_too_long_becomes_an_immediate_one() {
+    fn a_stop_that_takes_too_long_becomes_an_immediate_one_and_then_a_kill() {
         let mut view = primary();
         view.dcs.reachable = false;
         view.dcs.session_until = Moment(100_000);
@@ -139,8 +154,13 @@ mod tests {
         assert_eq!(guard(&view, Moment(96_000)), None);
         let decision = guard(&view, Moment(99_000)).unwrap();
         assert_eq!(decision.actions, [Job::Stop { mode: StopMode::Immediate }.into()]);
-        view.facts.immediate_stop = true;
-        assert_eq!(guard(&view, Moment(99_500)), None);
+        view.facts.stop_mode = Some(StopMode::Immediate);
+        view.job = Some(JobView { kind: JobKind::Stop, since: Moment(99_000) });
+        assert_eq!(guard(&view, Moment(99_499)), None);
+        let decision = guard(&view, Moment(99_500)).unwrap();
+        assert_eq!(decision.actions, [Job::Stop { mode: StopMode::Kill }.into()]);
+        view.facts.stop_mode = Some(StopMode::Kill);
+        assert_eq!(guard(&view, Moment(99_900)), None);
     }
 
     #[test]

@@ -38,8 +38,12 @@ use crate::exit;
 pub fn decide(view: &View, now: Moment) -> Decision {
     let mut decision = policy(view, now);
     publish::add(view, now, &mut decision);
-    decision.recheck = decision.recheck.min(lease::deadline(view, now));
     decision
+}
+
+/// How long until [`guard`] must be asked again, whatever else is being waited for.
+pub fn guard_within(view: &View, now: Moment) -> Duration {
+    lease::deadline(view, now)
 }
 
 /// The part that must not wait for anything, not even for a write that is under way: no PostgreSQL stays

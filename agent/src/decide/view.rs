@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::StopMode;
 use crate::clock::Moment;
 use crate::cluster::{Cluster, History, LeaderKey, Lsn, Member};
 use crate::config::Settings;
@@ -302,8 +303,8 @@ pub struct Facts {
     pub status_written: Moment,
     /// When members were last seen, by name, for the slots that are kept for them.
     pub members_seen: IndexMap<String, Moment>,
-    /// The stop that runs is an immediate one.
-    pub immediate_stop: bool,
+    /// The mode of the last stop that was begun.
+    pub stop_mode: Option<StopMode>,
     /// When we first saw that there is no leader.
     pub leaderless_since: Option<Moment>,
 }

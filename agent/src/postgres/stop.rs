@@ -28,9 +28,11 @@ pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode
         }
         tracing::warn!("PostgreSQL has not stopped in time; ending it at once");
     }
-    postmaster::signal(pid, Signal::SIGQUIT);
-    if gone(pid, Some(IMMEDIATE)).await {
-        return;
+    if mode != StopMode::Kill {
+        postmaster::signal(pid, Signal::SIGQUIT);
+        if gone(pid, Some(IMMEDIATE)).await {
+            return;
+        }
     }
     tracing::warn!("PostgreSQL does not react; killing it");
     kill_all(config, pid);

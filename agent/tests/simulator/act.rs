@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use labrun_agent::clock::Moment;
 use labrun_agent::cluster::Lsn;
-use labrun_agent::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StopMode, Upstream, Write};
+use labrun_agent::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, Upstream, Write};
 
 use crate::agent::{Purpose, Writes};
 use crate::event::{Event, Target};
@@ -93,7 +93,7 @@ impl World {
         }
         let Some(agent) = &mut self.nodes[node].agent else { return };
         match &job {
-            Job::Stop { mode } => agent.view.facts.immediate_stop = *mode == StopMode::Immediate,
+            Job::Stop { mode } => agent.view.facts.stop_mode = Some(*mode),
             Job::Start(_) | Job::Bootstrap { .. } => agent.view.pg.crashed = false,
             _ => {}
         }
@@ -138,6 +138,8 @@ impl World {
                 delay = self.random.delay(20, 500);
                 self.after(delay, Target::Server(node, epoch), Event::Checkpointed);
             }
+            // The model's standbys ask for WAL without a pause between two tries.
+            Chore::RetryStreaming { .. } => {}
             Chore::Follow(upstream) => self.follow(node, epoch, upstream.as_ref()),
         }
         self.after(delay + 1, target, Event::ChoreEnded { chore, epoch });
@@ -221,6 +223,7 @@ pub fn name(chore: &Chore) -> &'static str {
         Chore::SyncNames(_) => "synchronous_standby_names",
         Chore::Slots { .. } => "slots",
         Chore::Checkpoint => "checkpoint",
+        Chore::RetryStreaming { .. } => "wal receiver",
         Chore::Follow(_) => "primary_conninfo",
     }
 }

@@ -80,6 +80,8 @@ pub struct Writes {
 const SQL: u64 = 3000;
 /// The longest sleep (agent: `LONGEST`).
 const LONGEST: Duration = Duration::from_secs(60);
+/// How long PostgreSQL may take to stop after that.
+const STOPS_WITHIN: u64 = 3000;
 /// An agent that decides more often than this in one millisecond runs in circles.
 const CIRCLES: u32 = 40;
 
@@ -175,7 +177,9 @@ impl World {
             decisions: (0, 0),
         });
         self.tell(node, || format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" }));
-        self.grace(node);
+        // It gives ZooKeeper `retry_timeout` to tell who leads before it stops a primary that it has found.
+        let patience = self.nodes[node].agent.as_ref().map_or(0, |agent| agent.view.settings.retry_timeout.as_millis());
+        self.grace_for(node, patience as u64 + STOPS_WITHIN);
         let target = self.agent_target(node);
         self.after(1, target, Event::LinkTimer);
         self.after(1, target, Event::Wake(0));
@@ -296,7 +300,8 @@ impl World {
     fn sleep(&mut self, node: usize) {
         let (now, target) = (self.now, self.agent_target(node));
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        let mut until = agent.recheck;
+        let guard = decide::guard_within(&agent.view, Moment(now)).min(LONGEST);
+        let mut until = agent.recheck.min(now + guard.as_millis() as u64);
         if agent.has_store && !agent.busy.snapshot {
             until = until.min(agent.need.snapshot_at);
         }

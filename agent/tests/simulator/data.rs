@@ -39,6 +39,8 @@ pub struct Data {
     pub slots: BTreeMap<String, Lsn>,
     /// The newest timeline that a history file in pg_wal tells of.
     pub newest_timeline: u32,
+    /// The agent's marker that pg_rewind has begun and not ended.
+    pub rewinding: bool,
     /// pg_rewind was interrupted in the middle of it: a mix of two servers' pages.
     pub torn: bool,
 }
@@ -58,6 +60,7 @@ impl Data {
             sync_names: String::new(),
             slots: BTreeMap::new(),
             newest_timeline: 0,
+            rewinding: false,
             torn: false,
         }
     }
@@ -84,6 +87,7 @@ impl Data {
             Content::Empty => DataDir::Empty,
             Content::Unfinished => DataDir::Unfinished,
             Content::Initialising(phase) => DataDir::Initialising { system_identifier, phase },
+            Content::Complete if self.rewinding => DataDir::Rewinding { system_identifier },
             Content::Complete => DataDir::Present { system_identifier },
         }
     }

@@ -206,8 +206,12 @@ impl World {
 
     /// Who was away has this long to see what has happened meanwhile.
     pub fn grace(&mut self, node: usize) {
+        self.grace_for(node, GRACE);
+    }
+
+    pub fn grace_for(&mut self, node: usize, time: u64) {
         if self.nodes[node].agent.is_some() && !self.nodes[node].agent_frozen && !self.nodes[node].paused {
-            self.nodes[node].unguarded_until = self.now + GRACE;
+            self.nodes[node].unguarded_until = self.now + time;
         }
     }
 

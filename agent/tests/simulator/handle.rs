@@ -200,7 +200,12 @@ impl World {
         if let Some(server) = server.filter(|_| agent.is_up() && current) {
             let pg = &mut agent.view.pg;
             pg.role = if server.in_recovery { Role::Replica } else { Role::Primary };
+            let streams = server.is_streaming();
             (pg.observed, pg.server) = (Moment(asked), Some(*server));
+            if streams {
+                self.nodes[node].aside = None;
+                self.changed = true;
+            }
         }
     }
 
@@ -273,7 +278,7 @@ impl World {
                 if agent.view.pg.role == Role::Primary {
                     agent.view.pg.role = Role::Demoted;
                 }
-                agent.view.pg.crashed = mode == StopMode::Immediate;
+                agent.view.pg.crashed = !matches!(mode, StopMode::Fast { .. });
                 if agent.epoch.is_some() && agent.epoch != alive {
                     agent.epoch = None;
                     self.went_down(node);
@@ -282,7 +287,7 @@ impl World {
             Job::Start(_) => (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false),
             Job::CrashRecover => facts.crash_recovered = true,
             Job::Rewind { .. } => facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline),
-            Job::Discard => (facts.rewind_failed, facts.crash_recovered) = (false, false),
+            Job::SetAside => (facts.rewind_failed, facts.crash_recovered) = (false, false),
             Job::Clone { .. } | Job::Bootstrap { .. } | Job::Promote => {}
         }
     }
@@ -362,7 +367,9 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.asking_leader = false;
         if let Some((timeline, history)) = told {
-            agent.view.facts.leader_timeline = Some(LeaderTimeline { upstream, created, timeline, history });
+            let can_be_source = self.plan.can_be_source;
+            let known = LeaderTimeline { upstream, created, timeline, history, can_be_source };
+            agent.view.facts.leader_timeline = Some(known);
             agent.view.facts.rewind_failed = false;
         }
     }

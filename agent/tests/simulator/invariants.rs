@@ -21,6 +21,7 @@
 
 use crate::data::Content;
 use crate::server::Phase;
+use crate::wal::Spot;
 use crate::world::World;
 
 /// Virtual milliseconds from the end of all faults.
@@ -59,7 +60,7 @@ impl World {
         }
         let newest = self.ledger.newest();
         let end = self.wal.end(newest);
-        if newest != self.wal.root() && !self.nodes.iter().any(|node| node.data.holds(&self.wal, newest)) {
+        if newest != self.wal.root() && !self.some_copy_of(newest) {
             return Some(format!("no data directory holds the commit acknowledged at {end} any more"));
         }
         let sync = self.zookeeper.keys.sync.as_ref().map(|sync| &sync.value).filter(|sync| sync.is_active())?;
@@ -75,6 +76,11 @@ impl World {
         let missing = sync.standbys.iter().find(|name| !required.contains(name))?;
         let names = &server.names_obeyed;
         Some(format!("the sync key names {missing}, but synchronous_standby_names is '{names}'"))
+    }
+
+    fn some_copy_of(&self, spot: Spot) -> bool {
+        let copies = self.nodes.iter().flat_map(|node| node.aside.iter().chain([&node.data]));
+        copies.into_iter().any(|data| data.holds(&self.wal, spot))
     }
 
     fn one_cluster(&self) -> Option<String> {

@@ -71,10 +71,7 @@ impl World {
             Job::Promote => self.wait_for_promotion(node, &running),
             Job::CrashRecover => self.crash_recover(node, &running),
             Job::Rewind { from, .. } => self.rewind(node, &running, from),
-            Job::Discard => {
-                self.empty(node);
-                self.end_job(node, Ok(()));
-            }
+            Job::SetAside => self.set_aside(node),
         }
     }
 
@@ -201,14 +198,19 @@ impl World {
         else {
             return self.end_job(node, Ok(()));
         };
-        let limit = if mode == StopMode::Immediate { Some(0) } else { self.plan.stop_timeout };
+        let fast = matches!(mode, StopMode::Fast { .. });
+        let limit = if fast { self.plan.stop_timeout } else { Some(0) };
         let waited = self.now - running.since;
         match running.step {
+            0 if mode == StopMode::Kill => {
+                self.kill_server(node, false);
+                self.next_step(node, LOOK);
+            }
             0 if mode == (StopMode::Fast { checkpoint: true }) => {
                 let checkpoint = self.random.delay(20, 300) + self.plan.slow_job(&mut self.random);
                 self.next_step(node, checkpoint);
             }
-            0 | 1 if mode != StopMode::Immediate => {
+            0 | 1 if fast => {
                 self.after(1, target, Event::Stop(mode));
                 self.nodes[node].job.as_mut().expect("it runs").step = 1;
                 self.next_step(node, LOOK);
@@ -226,6 +228,15 @@ impl World {
             }
             _ => self.job_step(node, LOOK),
         }
+    }
+
+    fn set_aside(&mut self, node: usize) {
+        if self.nodes[node].aside.is_some() {
+            return self.end_job(node, Err("what was set aside before is in the way"));
+        }
+        self.nodes[node].aside = Some(self.nodes[node].data.clone());
+        self.empty(node);
+        self.end_job(node, Ok(()));
     }
 
     fn wait_for_promotion(&mut self, node: usize, running: &Running) {
@@ -260,11 +271,16 @@ impl World {
     /// the WAL up to where the source was when it ended.
     fn rewind(&mut self, node: usize, running: &Running, from: &Upstream) {
         let Some(source) = self.node_at(from).filter(|source| self.serves(node, *source)) else {
-            return self.end_job(node, Err("pg_rewind: the connection was closed"));
+            self.nodes[node].data.rewinding &= running.step > 0;
+            return self.end_job(node, Err("pg_rewind: could not connect"));
         };
         let (mine, theirs) = (self.nodes[node].data.clone(), self.nodes[source].data.clone());
         let same_timeline = self.wal.timeline(mine.checkpoint) == self.wal.timeline(theirs.checkpoint);
         match running.step {
+            0 if !self.nodes[node].data.rewinding => {
+                self.nodes[node].data.rewinding = true;
+                self.job_step(node, 1);
+            }
             0 if same_timeline || self.wal.contains(theirs.tip, mine.tip) => {
                 let pause = self.random.delay(50, 200);
                 self.nodes[node].job.as_mut().expect("it runs").step = 1;
@@ -287,10 +303,14 @@ impl World {
                 (data.min_recovery, data.checkpoint) = (theirs.tip, common);
                 (data.state, data.backup_label, data.torn) = (ControlState::InArchiveRecovery, true, false);
                 data.newest_timeline = theirs.newest_timeline;
+                data.rewinding = false;
                 self.end_job(node, Ok(()));
             }
             // "no rewind required"
-            _ => self.end_job(node, Ok(())),
+            _ => {
+                self.nodes[node].data.rewinding = false;
+                self.end_job(node, Ok(()));
+            }
         }
     }
 

@@ -10,6 +10,8 @@ use crate::world::World;
 
 /// The size of a checkpoint or end-of-recovery record.
 const RECORD: u64 = 120;
+/// The longest pause between two looks at PostgreSQL, and a stop.
+const NOTICED_WITHIN: u64 = 12_000;
 
 impl World {
     pub fn on_server(&mut self, node: usize, event: Event) {
@@ -102,7 +104,8 @@ impl World {
         let tip = self.nodes[node].data.tip;
         let Some(target) = self.server_target(node) else { return };
         self.hang_up(node);
-        self.with_server(node, |server| server.phase = Phase::Promoting);
+        let by = self.nodes[node].incarnation;
+        self.with_server(node, |server| (server.phase, server.promoted_by) = (Phase::Promoting, by));
         // All WAL that has been received is replayed first.
         self.after(0, target, Event::Replayed(tip));
         let time = self.random.delay(20, 200) + self.plan.slow_job(&mut self.random);
@@ -125,6 +128,10 @@ impl World {
             server.commits.clear();
         });
         self.tell(node, || format!("postgres: promoted, timeline {timeline}"));
+        if self.server(node).is_some_and(|server| server.promoted_by != self.nodes[node].incarnation) {
+            // The agent that asked for it is gone, and its successor hears of it when it looks next.
+            self.grace_for(node, NOTICED_WITHIN);
+        }
         let checkpoint = self.random.between(1000, 30_000);
         self.after(checkpoint, target, Event::Checkpointed);
         self.takes_over(node);

@@ -8,6 +8,8 @@ use crate::wal::Wal;
 
 pub struct Node {
     pub data: Data,
+    /// A data directory that a new copy replaces, until that copy streams.
+    pub aside: Option<Data>,
     pub server: Option<Server>,
     /// How often PostgreSQL was started.
     pub epochs: u64,
@@ -31,6 +33,7 @@ impl Node {
     pub fn new(wal: &Wal) -> Node {
         Node {
             data: Data::empty(wal),
+            aside: None,
             server: None,
             epochs: 0,
             agent: None,

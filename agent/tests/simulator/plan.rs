@@ -17,6 +17,8 @@ pub struct Plan {
     pub synchronous: bool,
     pub sync_node_count: usize,
     pub use_slots: bool,
+    /// pg_rewind works with a leader as its source (agent: `LeaderTimeline::can_be_source`).
+    pub can_be_source: bool,
     /// When a clean stop of the leader becomes an immediate one.
     pub stop_timeout: Option<u64>,
     /// In percent of all jobs: those that take much longer.
@@ -64,6 +66,7 @@ impl Plan {
             synchronous,
             sync_node_count,
             use_slots,
+            can_be_source: !random.one_in(8),
             stop_timeout: (primary_stop_timeout > 0 && synchronous).then_some(primary_stop_timeout * 1000),
             slow_jobs: random.pick(&[0, 5, 30]),
             write_pause: random.pick(&[50, 200, 1000]),

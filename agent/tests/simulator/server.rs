@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use labrun_agent::cluster::Lsn;
 
-use crate::wal::{Spot, Wal};
+use crate::wal::Spot;
 
 /// What a running PostgreSQL does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub struct Server {
     pub checkpointed: bool,
     /// A stop waits for these standbys to have the shutdown checkpoint.
     pub shutdown: Option<Spot>,
-    /// The stop is an immediate one, as soon as it gets the signal.
-    pub immediate: bool,
+    /// Which life of the agent has asked for its promotion.
+    pub promoted_by: u64,
 }
 
 /// The WAL receiver's connection.
@@ -81,7 +81,7 @@ impl Server {
             commits: VecDeque::new(),
             checkpointed: true,
             shutdown: None,
-            immediate: false,
+            promoted_by: 0,
         }
     }
 
@@ -131,14 +131,6 @@ impl Server {
         let all = setting.count >= setting.listed.len() && !setting.listed.iter().any(|name| name == "*");
         if all { setting.listed } else { Vec::new() }
     }
-
-    /// The newest WAL that a standby or a primary says it has.
-    pub fn position(&self, wal: &Wal) -> Lsn {
-        match self.phase {
-            Phase::Primary => wal.end(self.inserted),
-            _ => wal.end(self.replayed).max(self.received.map_or(Lsn(0), |spot| wal.end(spot))),
-        }
-    }
 }
 
 /// `synchronous_standby_names`. Names are as our model cluster has them, plain.
@@ -169,6 +161,7 @@ impl SyncNames {
 mod tests {
     use super::*;
     use crate::data::Data;
+    use crate::wal::Wal;
 
     fn names() -> Vec<String> {
         vec!["pg1".into(), "pg2".into(), "pg3".into()]
