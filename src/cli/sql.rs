@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::node::resolve;
-use super::table::psql;
 use super::{CliError, Globals, exit, output};
 use crate::deploy::Deployment;
+use crate::observe::table::table;
 use crate::observe::{Sql, SqlOutput};
 use crate::topology::Service;
 
@@ -71,7 +71,7 @@ fn shown(result: &SqlOutput) -> String {
         return if result.count == 0 { "OK\n".to_owned() } else { format!("OK, {}\n", rows(result.count)) };
     }
     let cells = |row: &Vec<Option<String>>| row.iter().map(|cell| cell.clone().unwrap_or("NULL".into())).collect();
-    let table = psql(&result.columns, &result.rows.iter().map(cells).collect::<Vec<_>>());
+    let table = table(&result.columns, &result.rows.iter().map(cells).collect::<Vec<_>>());
     format!("{table}({})\n", rows(result.rows.len() as u64))
 }
 

@@ -1,4 +1,4 @@
-//! Tables as `patronictl list` draws them, and as psql does.
+//! Tables as `patronictl list` draws them.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -26,46 +26,6 @@ fn titled(border: &str, title: &str) -> String {
     let text = format!("+ {title} ");
     let rest: String = border.chars().skip(text.width()).collect();
     if title.is_empty() { format!("{border}\n") } else { format!("{text}{rest}\n") }
-}
-
-/// A result as psql prints it: titles centred, columns of numbers to the right.
-pub fn psql(header: &[String], rows: &[Vec<String>]) -> String {
-    let columns: Vec<Column> = (0..header.len()).map(|at| Column::of(&header[at], rows, at)).collect();
-    let titles = header.iter().zip(&columns).map(|(title, column)| column.centred(title));
-    let mut out = format!(" {}", titles.collect::<Vec<_>>().join(" | ")).trim_end().to_owned() + "\n";
-    let rules: Vec<_> = columns.iter().map(|column| "-".repeat(column.width + 2)).collect();
-    out += &(rules.join("+") + "\n");
-    for row in rows {
-        let cells = row.iter().zip(&columns).map(|(cell, column)| column.cell(cell));
-        out += &(format!(" {}", cells.collect::<Vec<_>>().join(" | ")).trim_end().to_owned() + "\n");
-    }
-    out
-}
-
-struct Column {
-    width: usize,
-    numeric: bool,
-}
-
-impl Column {
-    fn of(title: &str, rows: &[Vec<String>], at: usize) -> Column {
-        let cells = || rows.iter().map(|row| row[at].as_str());
-        let filled = || cells().filter(|cell| *cell != "NULL");
-        Column {
-            width: cells().chain([title]).map(UnicodeWidthStr::width).max().unwrap_or(0),
-            numeric: filled().next().is_some() && filled().all(|cell| cell.parse::<f64>().is_ok()),
-        }
-    }
-
-    fn centred(&self, title: &str) -> String {
-        let room = self.width - title.width();
-        format!("{}{title}{}", " ".repeat(room / 2), " ".repeat(room - room / 2))
-    }
-
-    fn cell(&self, cell: &str) -> String {
-        let room = " ".repeat(self.width - cell.width());
-        if self.numeric { format!("{room}{cell}") } else { format!("{cell}{room}") }
-    }
 }
 
 fn line(cells: &[impl AsRef<str>], widths: &[usize]) -> String {

@@ -11,6 +11,7 @@ pub mod http;
 pub mod observer;
 pub mod ready;
 pub mod sql;
+pub mod table;
 
 pub use cluster::{ClusterView, MemberView};
 pub use dcs::{Dcs, DcsKey, DcsView};

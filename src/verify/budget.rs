@@ -29,7 +29,7 @@ pub struct Allowed {
 /// What `deadline` allows on a topology with these constants.
 pub fn allowed(deadline: Deadline, timing: &Timing) -> Allowed {
     match deadline {
-        Deadline::Fixed(span) => Allowed { time: span.0, derivation: format!("fixed: {}", seconds(millis(span.0))) },
+        Deadline::Fixed(span) => Allowed { time: span.0, derivation: seconds(millis(span.0)) },
         Deadline::Budget(budget) => sum(&terms(budget, timing)),
     }
 }
@@ -51,11 +51,11 @@ fn terms(budget: Budget, timing: &Timing) -> Vec<Term> {
         // The change falls right behind a check, and the last check may take all of its own time.
         Budget::Proxy => vec![proxy, check],
         // The member's old session runs out, its agent sees the leader, follows it, and the leader confirms the standby.
-        Budget::Rejoin => vec![ttl, loops(2), retries, Term(1, "copy or rewind", COPY_MS)],
+        Budget::Rejoin => vec![ttl, loops(2), retries, Term(1, "pg_rewind | pg_basebackup", COPY_MS)],
         // The standby reconnects, or is told of its new leader first.
         Budget::Replication => vec![loops(1), Term(1, "wal_retrieve_retry_interval", WAL_RETRY_MS)],
         // Programs start, one bootstraps and the other copies, the standby is confirmed, the proxy sees the leader.
-        Budget::Ready => vec![Term(1, "start", START_MS), Term(1, "copy", COPY_MS), loops(2), proxy, check],
+        Budget::Ready => vec![Term(1, "start", START_MS), Term(1, "pg_basebackup", COPY_MS), loops(2), proxy, check],
     }
 }
 
@@ -128,7 +128,8 @@ mod tests {
             derived(Budget::Rejoin),
             (
                 100_000,
-                "ttl 30 s + 2 × loop_wait 10 s + 2 × retry_timeout 10 s + copy or rewind 30 s = 100 s".to_owned()
+                "ttl 30 s + 2 × loop_wait 10 s + 2 × retry_timeout 10 s + pg_rewind | pg_basebackup 30 s = 100 s"
+                    .to_owned()
             )
         );
         assert_eq!(
@@ -139,7 +140,7 @@ mod tests {
             derived(Budget::Ready),
             (
                 94_000,
-                "start 30 s + copy 30 s + 2 × loop_wait 10 s + fall 3 × inter 3 s + timeout check 5 s = 94 s"
+                "start 30 s + pg_basebackup 30 s + 2 × loop_wait 10 s + fall 3 × inter 3 s + timeout check 5 s = 94 s"
                     .to_owned()
             )
         );
@@ -157,6 +158,6 @@ mod tests {
     #[test]
     fn a_fixed_deadline_is_what_it_says() {
         let allowed = allowed(Deadline::Fixed(Span(Duration::from_millis(2500))), &reference());
-        assert_eq!((millis(allowed.time), allowed.derivation.as_str()), (2500, "fixed: 2.5 s"));
+        assert_eq!((millis(allowed.time), allowed.derivation.as_str()), (2500, "2.5 s"));
     }
 }

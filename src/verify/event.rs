@@ -57,7 +57,7 @@ pub enum Event {
         /// `part/check/step`.
         scope: String,
         /// What is not yet true.
-        not_yet: String,
+        not_yet: Text,
         /// How long it has waited, in ms.
         waited_ms: u64,
         /// How long it may, in ms.

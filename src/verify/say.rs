@@ -1,10 +1,12 @@
 //! The words of a run in both languages: why something did not pass.
 
-use crate::lab::model::Text;
+use crate::lab::model::{Lang, Text};
 use crate::verify::Verdict;
 
 /// How a reason begins in English where nothing is proved.
 pub const NOTHING_PROVED: &str = "nothing is proved: ";
+/// The same in Russian.
+pub const NOTHING_PROVED_RU: &str = "ничего не доказано: ";
 
 /// A text in both languages.
 pub fn both(ru: impl Into<String>, en: impl Into<String>) -> Text {
@@ -14,7 +16,31 @@ pub fn both(ru: impl Into<String>, en: impl Into<String>) -> Text {
 /// A text, and another one behind it.
 pub fn and(first: Text, between: &str, second: &Text) -> Text {
     let join = |lang| format!("{}{between}{}", first.get(lang), second.get(lang));
-    both(join(crate::lab::model::Lang::Ru), join(crate::lab::model::Lang::En))
+    each(join)
+}
+
+/// A text, and behind it a sentence that explains it.
+pub fn explained(first: Text, sentence: &Text) -> Text {
+    each(|lang| {
+        let mut letters = sentence.get(lang).chars();
+        let capital: String = letters.next().map(|letter| letter.to_uppercase().collect()).unwrap_or_default();
+        format!("{}. {capital}{}", first.get(lang), letters.as_str())
+    })
+}
+
+/// A text made for each language; one text where both come out the same.
+pub fn each(text: impl Fn(Lang) -> String) -> Text {
+    let (ru, en) = (text(Lang::Ru), text(Lang::En));
+    if ru == en { Text::Same(en) } else { Text::Each { ru, en } }
+}
+
+/// What there is to wait for, without the words that only a verdict needs.
+pub fn brief(reason: &Text) -> Text {
+    each(|lang| {
+        let text = reason.get(lang);
+        let prefix = if lang == Lang::Ru { NOTHING_PROVED_RU } else { NOTHING_PROVED };
+        text.strip_prefix(prefix).unwrap_or(text).to_owned()
+    })
 }
 
 /// An expectation that does not hold, with what was observed.
@@ -25,24 +51,24 @@ pub fn expected(expression: &str, observed: &str) -> Text {
 /// What must hold for a pass to mean anything, and does not.
 pub fn required(expression: &str, observed: &str) -> Text {
     both(
-        format!("ничего не доказано: нужно `{expression}`, но {observed}"),
+        format!("{NOTHING_PROVED_RU}нужно `{expression}`, но {observed}"),
         format!("{NOTHING_PROVED}`{expression}` must hold, but {observed}"),
     )
 }
 
 /// An expression that has no value.
 pub fn no_value(error: &str) -> Text {
-    both(format!("ничего не доказано: {error}"), format!("{NOTHING_PROVED}{error}"))
+    both(format!("{NOTHING_PROVED_RU}{error}"), format!("{NOTHING_PROVED}{error}"))
 }
 
-/// What an action asked for and did not get.
-pub fn unmet(words: &str) -> Text {
-    Text::Same(words.to_owned())
+/// What was asked for and not had, where that is a precondition.
+pub fn unproved(words: Text) -> Text {
+    and(both(NOTHING_PROVED_RU, NOTHING_PROVED), "", &words)
 }
 
-/// The same, where it is a precondition.
-pub fn unmet_precondition(words: &str) -> Text {
-    both(format!("ничего не доказано: {words}"), format!("{NOTHING_PROVED}{words}"))
+/// A text as it is, in both languages: an error's own words.
+pub fn same(error: impl std::fmt::Display) -> Text {
+    Text::Same(error.to_string())
 }
 
 /// labrun or the machine failed.
@@ -80,8 +106,8 @@ pub fn vacuous() -> Text {
 /// Skipped for something that did not pass.
 pub fn skipped_for(what_ru: &str, what_en: &str, id: &str, verdict: Verdict) -> Text {
     both(
-        format!("пропущено: {what_ru} `{id}` не пройдена ({})", verdict_ru(verdict)),
-        format!("skipped: {what_en} `{id}` did not pass ({})", verdict.word()),
+        format!("пропущено из-за {what_ru} `{id}`: {}", verdict_ru(verdict)),
+        format!("skipped because of {what_en} `{id}`: {}", verdict.word()),
     )
 }
 

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::run::Outage;
-use super::steps::table;
 use super::{Consumer, Event, Run, Stamped, Verdict, say};
 use crate::lab::model::{Lang, Text};
+use crate::observe::table;
 
 /// How often a waiting line is printed where it cannot be replaced, in ms, while its words stay the same.
 const SAME_WORDS_MS: u64 = 10_000;
@@ -51,7 +51,9 @@ impl<W: Write> Terminal<W> {
                 self.waiting = None;
                 Ok(())
             }
-            Event::Waiting { not_yet, waited_ms, deadline_ms, .. } => self.waits(not_yet, *waited_ms, *deadline_ms),
+            Event::Waiting { not_yet, waited_ms, deadline_ms, .. } => {
+                self.waits(not_yet.get(self.lang), *waited_ms, *deadline_ms)
+            }
             Event::StepFinished { verdict, reason, .. } => {
                 let (title, began_ms) = std::mem::take(&mut self.titles.step);
                 self.verdict_line("    ", *verdict, event.at_ms.saturating_sub(began_ms), &title)?;
@@ -202,7 +204,7 @@ mod tests {
         let title = |text: &str| Text::Same(text.to_owned());
         let wait = |not_yet: &str, waited_ms| Event::Waiting {
             scope: "failover/failover/new-leader".into(),
-            not_yet: not_yet.into(),
+            not_yet: title(not_yet),
             waited_ms,
             deadline_ms: 60_000,
         };

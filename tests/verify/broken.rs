@@ -34,7 +34,7 @@ fn a_standby_that_was_stopped_before_the_failover_makes_it_prove_nothing() {
     verify(&place, &["--only", "failover"]).ends(3);
     let run = run(&place);
     assert_eq!(verdicts(&run), [("failover", Verdict::Inconclusive)]);
-    assert!(reasons(&run).contains("without a live synchronous standby"), "{}", reasons(&run));
+    assert!(reasons(&run).contains("Without a live synchronous standby"), "{}", reasons(&run));
     assert!(run.facts.iter().any(|fact| fact.scope == "failover/failover/collect/dcs-leader"), "what explains it");
     assert!(!run.facts.iter().any(|fact| fact.scope.ends_with("/stop")), "the leader is left alone");
 }

@@ -7,6 +7,7 @@ use labrun::verify::history::judge::Evidence;
 use labrun::verify::history::{Line, judge};
 
 use crate::run::{deployed, newest, run, step, verdicts, verify};
+use crate::support::Place;
 
 #[test]
 fn all_parts_pass_twice_in_a_row() {
@@ -45,7 +46,7 @@ fn all_parts_pass_twice_in_a_row() {
 }
 
 /// The history on the disk, judged anew, is the one that the run was judged by.
-fn the_stored_history_tells_the_same(place: &crate::support::Place) {
+fn the_stored_history_tells_the_same(place: &Place) {
     let text = std::fs::read_to_string(newest(place).join("history.jsonl")).unwrap();
     let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (mut ops, mut invoked, mut stored) = (Vec::new(), 0, None);
@@ -70,4 +71,30 @@ fn the_stored_history_tells_the_same(place: &crate::support::Place) {
     for path in judgement.paths.values() {
         assert_eq!(path.acked_by.len(), 2, "both leaders acknowledged writes: {path:?}");
     }
+}
+
+/// A lab of its own whose failover check is the built-in one with another fault.
+fn lab_with_fault(place: &Place, fault: &str) -> String {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let folder = place.dir().join("lab");
+    std::fs::create_dir_all(folder.join("checks")).unwrap();
+    std::fs::copy(format!("{root}/labs/ha-postgres/lab.yaml"), folder.join("lab.yaml")).unwrap();
+    let check = std::fs::read_to_string(format!("{root}/checks/failover.yaml")).unwrap();
+    assert!(check.contains("      do: stop\n"));
+    let check = check.replace("      do: stop\n", &format!("      do: {fault}\n"));
+    std::fs::write(folder.join("checks/failover.yaml"), check).unwrap();
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_leader_that_is_killed_loses_its_lease_and_comes_back() {
+    let place = Place::new();
+    let lab = lab_with_fault(&place, "kill");
+    place.labrun(&["deploy", &lab, "--no-publish"]).ends(0);
+    verify(&place, &[]).ends(0);
+    let run = run(&place);
+    assert!(verdicts(&run).iter().all(|(_, verdict)| *verdict == Verdict::Pass), "{:?}", verdicts(&run));
+    let fault = run.facts.iter().find(|fact| fact.scope == "failover/failover/stop").unwrap();
+    assert_eq!((fault.value["kind"].as_str(), fault.value["role"].as_str()), (Some("kill"), Some("leader")));
+    assert_eq!(fault.value["node"], fault.value["lease_holder"]);
 }

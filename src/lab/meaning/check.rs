@@ -9,7 +9,7 @@ use super::names::ROLES;
 use super::text::Form;
 use crate::lab::diagnostic::{Code, File};
 use crate::lab::expr;
-use crate::lab::model::{CheckFile, Step, StepAction, WorkloadStep};
+use crate::lab::model::{CheckFile, Condition, Step, StepAction, WorkloadStep};
 use crate::lab::yaml::Node;
 
 /// What every expression of a check can read beside captures and its step's result.
@@ -106,9 +106,10 @@ impl Meaning<'_> {
         }
         if let StepAction::Wait(wait) = &step.action {
             let scope = Scope { check, captures: captures.clone(), result: step.action.result() };
-            for (words, expression) in &wait.until {
-                let place = self.value(&[path, &["wait", "until", words]].concat());
-                self.reads(Form::Expression, expression, place, &|name| scope.known(name));
+            for (words, condition) in &wait.until {
+                let holds: &[&str] = if matches!(condition, Condition::Told(_)) { &["holds"] } else { &[] };
+                let place = self.value(&[path, &["wait", "until", words], holds].concat());
+                self.reads(Form::Expression, condition.holds(), place, &|name| scope.known(name));
             }
         }
         self.captures(check, step, path, captures);

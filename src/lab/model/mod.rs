@@ -14,8 +14,8 @@ pub use check::{CheckFile, Param, Step, StepAction};
 pub use duration::{Budget, Deadline, Span};
 pub use lab::{CheckUse, LabFile, Part, Question};
 pub use step::{
-    ClusterStep, DcsStep, ExecStep, FaultKind, FaultStep, HaproxyStep, HttpMethod, HttpStep, LogsStep, SqlStep,
-    WaitStep, WorkloadStart, WorkloadStep,
+    ClusterStep, Condition, DcsStep, ExecStep, FaultKind, FaultStep, HaproxyStep, HttpMethod, HttpStep, LogsStep,
+    SqlStep, ToldCondition, WaitStep, WorkloadStart, WorkloadStep,
 };
 pub use text::{Lang, Text};
 pub use topology::{

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{Span, Text};
 
 /// Run SQL. The result is `rows` (a list of lists; whole numbers are numbers, all else is text), `columns`, `count`,
 /// `first` (the first row's first value), `node` (where it ran) and, for a statement that PostgreSQL refused, `sqlstate`
@@ -142,7 +142,45 @@ pub struct FaultStep {
 #[serde(deny_unknown_fields)]
 pub struct WaitStep {
     /// Each with the words that say what is not yet true while it does not hold.
-    pub until: IndexMap<String, String>,
+    pub until: IndexMap<String, Condition>,
+}
+
+/// What is waited for. The words before it are English; `ru` has them in Russian.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Condition {
+    /// An expression.
+    Plain(String),
+    /// An expression, with the words in Russian.
+    Told(ToldCondition),
+}
+
+/// A condition with its words in Russian.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToldCondition {
+    /// The expression.
+    pub holds: String,
+    /// What is not yet true while it does not hold, in Russian.
+    pub ru: String,
+}
+
+impl Condition {
+    /// The expression.
+    pub fn holds(&self) -> &str {
+        match self {
+            Condition::Plain(holds) => holds,
+            Condition::Told(told) => &told.holds,
+        }
+    }
+
+    /// What is not yet true while it does not hold; `en` are the words that the lab wrote before it.
+    pub fn not_yet(&self, en: &str) -> Text {
+        match self {
+            Condition::Plain(_) => Text::Same(en.to_owned()),
+            Condition::Told(told) => Text::Each { ru: told.ru.clone(), en: en.to_owned() },
+        }
+    }
 }
 
 /// A workload step: start one, or stop one and judge what it recorded.

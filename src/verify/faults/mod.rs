@@ -16,13 +16,14 @@ use serde_json::json;
 
 use self::journal::{Entry, Journal, State};
 use super::budget::seconds;
+use super::say::{both, same};
 use super::steps::target::{self, Target};
-use super::steps::{Attempt, Seen, Stage, Trouble, Unmet};
+use super::steps::{Attempt, Seen, Stage, Trouble};
 use super::world::World;
 use super::{Observation, Source};
 use crate::deploy::NodeStatus;
 use crate::lab::expr;
-use crate::lab::model::{FaultKind, FaultStep};
+use crate::lab::model::{FaultKind, FaultStep, Text};
 use crate::observe::ClusterView;
 use crate::wait::{self, Answer, until};
 
@@ -76,7 +77,7 @@ impl Faults {
         };
         let took_ms = (stage.spine.now_us() - fault.at_us) / 1000;
         let observation = observation(&fault, took_ms, unmet.as_deref());
-        Ok(Seen { observation, unmet: unmet.map(Unmet::from) })
+        Ok(Seen { observation, unmet: unmet.map(|why| same(why).into()) })
     }
 
     fn plan(&self, kind: FaultKind, target: Target, stage: &Stage<'_>) -> io::Result<Injected> {
@@ -137,18 +138,23 @@ impl Faults {
     }
 
     /// Why no election can be expected: the last fault did not hit the leader.
-    pub fn wrong_target(&self, view: &ClusterView) -> Option<String> {
+    pub fn wrong_target(&self, view: &ClusterView) -> Option<Text> {
         let injected = self.lock();
         let fault = injected.iter().rev().find(|fault| !is_start(fault.kind))?;
         let role = fault.target.role.as_deref().filter(|role| *role != "leader")?;
         let unchanged = view.leader.is_some() && view.leader == fault.target.lease_holder;
-        let was = match role {
-            "sync_standby" => "a sync standby",
-            "replica" => "a replica",
-            other => other,
+        let (was_ru, was) = match role {
+            "sync_standby" => ("синхронной репликой", "a sync standby"),
+            "replica" => ("репликой", "a replica"),
+            other => (other, other),
         };
-        let node = &fault.target.node;
-        unchanged.then(|| format!("no election happened: {node} was {was} when it was hit by `{}`", word(fault.kind)))
+        let (node, fault) = (&fault.target.node, word(fault.kind));
+        unchanged.then(|| {
+            both(
+                format!("выборов не было: {node} был {was_ru}, когда его настиг `{fault}`"),
+                format!("no election happened: {node} was {was} when it was hit by `{fault}`"),
+            )
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Injected>> {

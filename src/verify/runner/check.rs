@@ -75,7 +75,7 @@ fn prepare<'a>(
 ) -> Result<CheckRun<'a>, (Verdict, Text)> {
     for needed in checks_read(&check.params) {
         if let Some(other) = before.iter().find(|other| other.id == needed && other.verdict != Verdict::Pass) {
-            return Err((Verdict::Skipped, say::skipped_for("проверка", "check", &other.id, other.verdict)));
+            return Err((Verdict::Skipped, say::skipped_for("проверки", "check", &other.id, other.verdict)));
         }
     }
     let mut scope = Scope {

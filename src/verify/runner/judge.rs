@@ -16,8 +16,10 @@ pub struct Ruling {
     pub verdict: Verdict,
     /// Why, for anything but a pass.
     pub reason: Option<Text>,
-    /// The same in a few words, for whoever waits.
-    pub words: String,
+    /// What the step's author has to say to that.
+    pub hint: Option<Text>,
+    /// The reason in a few words, for whoever waits.
+    pub words: Text,
     /// What was captured, as far as it could be.
     pub captures: IndexMap<String, Value>,
 }
@@ -27,21 +29,17 @@ pub fn rule(step: &Step, attempt: &Attempt, scope: &Scope, workload: &Value) -> 
     let mut captures = IndexMap::new();
     let judged = weigh(step, attempt, scope, workload, &mut captures);
     let Err((verdict, reason)) = judged else {
-        return Ruling { verdict: Verdict::Pass, reason: None, words: String::new(), captures };
+        return Ruling { verdict: Verdict::Pass, reason: None, hint: None, words: Text::default(), captures };
     };
     let words = words(attempt, &reason);
-    let reason = Some(with_hint(step, reason, attempt, scope, workload, &captures));
-    Ruling { verdict, reason, words, captures }
+    let hint = hint(step, attempt, scope, workload, &captures);
+    Ruling { verdict, reason: Some(reason), hint, words, captures }
 }
 
 /// What is not yet true, in a few words.
-fn words(attempt: &Attempt, reason: &Text) -> String {
+fn words(attempt: &Attempt, reason: &Text) -> Text {
     let unmet = attempt.as_ref().ok().and_then(|seen| seen.unmet.as_ref());
-    let reason = reason.get(Lang::En);
-    unmet.map_or_else(
-        || reason.strip_prefix(say::NOTHING_PROVED).unwrap_or(reason).to_owned(),
-        |unmet| unmet.words.clone(),
-    )
+    unmet.map_or_else(|| say::brief(reason), |unmet| unmet.words.clone())
 }
 
 /// Whether a pass of the step proves anything: it expects something of the system.
@@ -63,13 +61,13 @@ fn weigh(
     captures: &mut IndexMap<String, Value>,
 ) -> Result<(), (Verdict, Text)> {
     let seen = attempt.as_ref().map_err(|trouble| match trouble {
-        Trouble::NotThere(words) => unmet(step, words),
+        Trouble::NotThere(words) => unmet(step, words.clone()),
         Trouble::NoValue(words) => (Verdict::Inconclusive, say::no_value(words)),
         Trouble::Infra(words) => (Verdict::InfraError, say::infra(words)),
     })?;
     let captured = capture(step, &seen.observation.value, scope, workload, captures);
     if let Some(words) = &seen.unmet {
-        return Err(unmet(step, &words.to_string()));
+        return Err(unmet(step, words.text()));
     }
     captured.map_err(|error| (Verdict::Inconclusive, say::no_value(&error)))?;
     let context = context(scope, captures, workload, &seen.observation.value);
@@ -84,11 +82,11 @@ fn weigh(
 
 /// An action that did not get what it asked for fails the step; where the step is but a precondition (it requires
 /// and expects nothing), nothing is proved.
-fn unmet(step: &Step, words: &str) -> (Verdict, Text) {
+fn unmet(step: &Step, words: Text) -> (Verdict, Text) {
     if !step.require.is_empty() && !expects_something(step) {
-        (Verdict::Inconclusive, say::unmet_precondition(words))
+        (Verdict::Inconclusive, say::unproved(words))
     } else {
-        (Verdict::Fail, say::unmet(words))
+        (Verdict::Fail, words)
     }
 }
 
@@ -133,24 +131,20 @@ fn context(scope: &Scope, captures: &IndexMap<String, Value>, workload: &Value, 
     scope.with_result(workload, result)
 }
 
-fn with_hint(
+/// The step's hint. One that reads what is not there is left out: the reason stands by itself.
+fn hint(
     step: &Step,
-    reason: Text,
     attempt: &Attempt,
     scope: &Scope,
     workload: &Value,
     captures: &IndexMap<String, Value>,
-) -> Text {
-    let Some(hint) = &step.hint else { return reason };
+) -> Option<Text> {
+    let hint = step.hint.as_ref()?;
     let nothing = Value::Object(serde_json::Map::new());
     let result = attempt.as_ref().map_or(&nothing, |seen| &seen.observation.value);
     let context = context(scope, captures, workload, result);
-    // A hint that reads what is not there is left out: the reason stands by itself.
-    let rendered = [Lang::Ru, Lang::En].map(|lang| expr::render(hint.get(lang), &context).ok());
-    match rendered {
-        [Some(ru), Some(en)] => say::and(reason, ". ", &say::both(ru, en)),
-        _ => reason,
-    }
+    let rendered = |lang| expr::render(hint.get(lang), &context).ok();
+    Some(say::both(rendered(Lang::Ru)?, rendered(Lang::En)?))
 }
 
 /// The name of the workload that the step judges, where it judges one.
@@ -177,12 +171,17 @@ mod tests {
 
     fn seen(value: Value, unmet: Option<&str>) -> Attempt {
         let observation = Observation { node: None, role: None, source: Source::Cluster, output: String::new(), value };
-        Ok(Seen { observation, unmet: unmet.map(|words| words.to_owned().into()) })
+        Ok(Seen { observation, unmet: unmet.map(|words| say::same(words).into()) })
     }
 
     fn ruled(step: &Step, attempt: &Attempt) -> (Verdict, String) {
         let ruling = rule(step, attempt, &Scope::default(), &json!({}));
         (ruling.verdict, ruling.reason.map(|text| text.get(Lang::En).to_owned()).unwrap_or_default())
+    }
+
+    fn hinted(step: &Step, attempt: &Attempt) -> Option<String> {
+        let hint = rule(step, attempt, &Scope::default(), &json!({})).hint;
+        hint.map(|hint| hint.get(Lang::En).to_owned())
     }
 
     #[test]
@@ -192,8 +191,10 @@ mod tests {
         assert_eq!(ruled(&step, &seen(json!({"count": 3}), None)).0, Verdict::Pass);
         assert_eq!(
             ruled(&step, &seen(json!({"count": 2}), None)),
-            (Verdict::Fail, "expected `count == 3`, but count = 2. few: 2".to_owned())
+            (Verdict::Fail, "expected `count == 3`, but count = 2".to_owned())
         );
+        assert_eq!(hinted(&step, &seen(json!({"count": 2}), None)).as_deref(), Some("few: 2"));
+        assert_eq!(hinted(&step, &seen(json!({"count": 3}), None)), None);
     }
 
     #[test]
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn troubles_are_told_apart() {
         let step = step(json!({"expect": ["true"]}));
-        let not_there = Err(Trouble::NotThere("nobody holds the leader key".into()));
+        let not_there = Err(Trouble::NotThere(say::same("nobody holds the leader key")));
         assert_eq!(ruled(&step, &not_there), (Verdict::Fail, "nobody holds the leader key".to_owned()));
         assert_eq!(ruled(&step, &Err(Trouble::Infra("disk full".into()))).0, Verdict::InfraError);
         assert_eq!(ruled(&step, &Err(Trouble::NoValue("`x`".into()))).0, Verdict::Inconclusive);
@@ -243,6 +244,7 @@ mod tests {
     fn a_hint_that_cannot_be_rendered_is_left_out() {
         let step = step(json!({"expect": ["count == 1"], "hint": "see {{ missing }}"}));
         assert_eq!(ruled(&step, &seen(json!({"count": 2}), None)).1, "expected `count == 1`, but count = 2");
+        assert_eq!(hinted(&step, &seen(json!({"count": 2}), None)), None);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl InRun<'_> {
             let id = &self.lab.parts[*need].id;
             let needed = before.iter().find(|result| result.id == *id)?;
             let failed = needed.verdict != Verdict::Pass;
-            failed.then(|| say::skipped_for("часть", "part", id, needed.verdict))
+            failed.then(|| say::skipped_for("части", "part", id, needed.verdict))
         })
     }
 

@@ -99,7 +99,7 @@ impl CheckRun<'_> {
         let Some(last) = last else {
             (result.verdict, result.reason) = match end {
                 End::Interrupted => (Verdict::Inconclusive, Some(say::interrupted())),
-                _ => (Verdict::Fail, Some(say::unmet("there was no answer in time"))),
+                _ => (Verdict::Fail, Some(say::both("ответа в срок не было", "there was no answer in time"))),
             };
             return;
         };
@@ -111,13 +111,18 @@ impl CheckRun<'_> {
             }
             result.facts.push(fact);
         }
-        (result.verdict, result.reason) = match (end, ruling.reason) {
-            (End::Interrupted, _) => (Verdict::Inconclusive, Some(say::interrupted())),
-            (End::Late, Some(reason)) => {
-                let derivation = allowed.map_or("", |allowed| allowed.derivation.as_str());
-                (ruling.verdict, Some(say::and(reason, " ", &say::waited(millis(started.elapsed()), derivation))))
-            }
-            (_, reason) => (ruling.verdict, reason),
+        let derivation = allowed.map_or("", |allowed| allowed.derivation.as_str());
+        let reason = ruling.reason.map(|reason| match end {
+            End::Late => say::and(reason, " ", &say::waited(millis(started.elapsed()), derivation)),
+            _ => reason,
+        });
+        let explained = reason.map(|reason| match &ruling.hint {
+            Some(hint) => say::explained(reason, hint),
+            None => reason,
+        });
+        (result.verdict, result.reason) = match end {
+            End::Interrupted => (Verdict::Inconclusive, Some(say::interrupted())),
+            _ => (ruling.verdict, explained),
         };
         self.scope.captures.extend(ruling.captures);
     }
@@ -153,12 +158,12 @@ impl CheckRun<'_> {
     async fn wait(&self, step: &Step, name: &str, allowed: &Allowed, last: &Mutex<Option<Try>>) -> End {
         let ends = Instant::now() + allowed.time;
         let mut told: Option<Instant> = None;
-        let tell = |not_yet: &str, waited: Duration| {
+        let tell = |_: &str, waited: Duration| {
             if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
                 told = Some(Instant::now());
                 self.run.spine.tell(Event::Waiting {
                     scope: name.to_owned(),
-                    not_yet: not_yet.to_owned(),
+                    not_yet: words_of(last),
                     waited_ms: millis(waited),
                     deadline_ms: millis(allowed.time),
                 });
@@ -195,6 +200,12 @@ impl CheckRun<'_> {
     }
 }
 
+/// What the last try found not yet true.
+fn words_of(last: &Mutex<Option<Try>>) -> Text {
+    let last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    last.as_ref().map(|tried| tried.ruling.words.clone()).unwrap_or_default()
+}
+
 fn keep(last: &Mutex<Option<Try>>, tried: Try) {
     *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
 }
@@ -206,7 +217,7 @@ fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
         (_, Verdict::Pass) => Answer::Done(()),
         (Err(Trouble::Infra(_)), _) => Answer::Never(()),
         _ if changed => Answer::Done(()),
-        _ => Answer::NotYet(tried.ruling.words.clone()),
+        _ => Answer::NotYet(tried.ruling.words.get(Lang::En).to_owned()),
     }
 }
 

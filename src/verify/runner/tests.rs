@@ -101,10 +101,10 @@ const MISTAKES: &[(Quirk, &str, Verdict, &str)] = &[
     (Quirk::StandbyDown, "replication", Verdict::Inconclusive, "no replica is alive"),
     (Quirk::ReplicationStands, "replication", Verdict::Fail, "no such table"),
     (Quirk::ReplicaTakesWrites, "replication", Verdict::Fail, "took the statement"),
-    (Quirk::StandbyDown, "routing", Verdict::Inconclusive, "with one live node any routing looks right"),
+    (Quirk::StandbyDown, "routing", Verdict::Inconclusive, "With one live node any routing looks right"),
     (Quirk::ProxyHasBoth, "routing", Verdict::Fail, "the health check passes on it as well"),
-    (Quirk::ProxyStrays, "routing", Verdict::Fail, "not all sessions ended on the leader"),
-    (Quirk::StandbyDown, "failover", Verdict::Inconclusive, "without a live synchronous standby"),
+    (Quirk::ProxyStrays, "routing", Verdict::Fail, "Not all sessions ended on the leader"),
+    (Quirk::StandbyDown, "failover", Verdict::Inconclusive, "Without a live synchronous standby"),
     (Quirk::ProxyHasBoth, "failover", Verdict::Inconclusive, "right routing"),
     (Quirk::NoElection, "failover", Verdict::Fail, "no other node holds the leader key yet"),
     (Quirk::TimelineStays, "failover", Verdict::Fail, "the timeline did not rise yet"),
@@ -167,7 +167,7 @@ async fn the_wrong_target_is_told_and_undone() {
     let run = verify(&world, &loaded, Some("failover"), Cancel::never()).await;
     assert_eq!(run.verdict, Verdict::Inconclusive);
     assert!(
-        told(&run).contains("no election happened: pg-slave was stopped, and it was a sync_standby"),
+        told(&run).contains("No election happened: pg-slave was stopped, and it was a sync_standby"),
         "{}",
         told(&run)
     );
@@ -183,7 +183,7 @@ async fn what_needs_a_part_that_did_not_pass_is_skipped_and_names_it() {
     assert_eq!(found[2], ("routing", Verdict::Fail));
     assert_eq!(&found[3..], [("failover", Verdict::Skipped), ("rejoin", Verdict::Skipped)]);
     let reason = run.parts[3].reason.as_ref().unwrap();
-    assert_eq!(reason.get(Lang::En), "skipped: part `routing` did not pass (fail)");
+    assert_eq!(reason.get(Lang::En), "skipped because of part `routing`: fail");
     assert_eq!((run.verdict, run.points), (Verdict::Fail, (2, 5)));
 }
 
@@ -295,4 +295,13 @@ async fn a_check_that_failed_is_followed_by_what_explains_it() {
     {
         assert!(collected.contains(&expected), "{expected} in {collected:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_summary_shows_every_check_with_its_reason_in_both_languages() {
+    let run = with_quirk(Quirk::NoElection, None).await;
+    let summary = |lang| crate::verify::terminal::summary(&run, lang, false);
+    insta::with_settings!({filters => vec![(r"\d+[.,]\d", "N")]}, {
+        insta::assert_snapshot!(format!("{}\n\n{}", summary(Lang::Ru), summary(Lang::En)));
+    });
 }

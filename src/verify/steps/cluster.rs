@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Attempt, Seen, Stage, haproxy, table};
+use super::{Attempt, Seen, Stage, haproxy};
 use crate::observe::ClusterView;
+use crate::observe::table;
 use crate::verify::{Observation, Source};
 
 pub(super) async fn run(stage: &Stage<'_>) -> Attempt {

@@ -6,6 +6,7 @@ use super::{Attempt, Seen, Stage, target};
 use crate::lab::expr;
 use crate::lab::model::DcsStep;
 use crate::observe::{DcsKey, ObserveError};
+use crate::verify::say::same;
 use crate::verify::{Observation, Source};
 
 pub(super) async fn run(step: &DcsStep, stage: &Stage<'_>) -> Attempt {
@@ -14,7 +15,7 @@ pub(super) async fn run(step: &DcsStep, stage: &Stage<'_>) -> Attempt {
     let path = format!("{}/{}", stage.world.deployment().dcs_base(), key.trim_matches('/'));
     let answer = stage.world.dcs(&key).await;
     Ok(Seen {
-        unmet: answer.as_ref().err().map(|error| error.to_string().into()),
+        unmet: answer.as_ref().err().map(|error| same(error).into()),
         observation: Observation {
             output: output(&answer),
             value: value(&answer),

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Attempt, Seen, Stage, Trouble, Unmet, bounded, target};
 use crate::lab::expr;
 use crate::lab::model::ExecStep;
+use crate::verify::say::both;
 use crate::verify::{Observation, Source};
 
 /// The longest output that a fact keeps, in characters.
@@ -20,14 +21,12 @@ pub(super) async fn run(step: &ExecStep, asked: &BTreeSet<String>, stage: &Stage
     let target = target::resolve(&selector, stage.world).await?;
     let ran = stage.world.exec(&target.node, &argv, limit).await;
     let ran = ran.map_err(|error| Trouble::Infra(format!("{} on {}: {error}", argv.join(" "), target.node)))?;
-    let words = match ran.code {
-        Some(code) => format!("exit code {code}"),
-        None => "ended by a signal".to_owned(),
-    };
     let unmet = (ran.code != Some(0) && !asked.contains("code")).then(|| {
-        let last = ran.stderr.trim_end().lines().last().unwrap_or_default();
-        let words = if last.is_empty() { words.clone() } else { format!("{words}: {last}") };
-        Unmet::from(words)
+        let last = ran.stderr.trim_end().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+        Unmet::from(match ran.code {
+            Some(code) => both(format!("код завершения {code}{last}"), format!("exit code {code}{last}")),
+            None => both(format!("завершён сигналом{last}"), format!("ended by a signal{last}")),
+        })
     });
     let output = [ran.stdout.trim_end(), ran.stderr.trim_end()]
         .iter()

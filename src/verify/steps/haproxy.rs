@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{Attempt, Seen, Stage, table, target};
+use super::{Attempt, Seen, Stage, target};
 use crate::lab::expr;
 use crate::lab::model::HaproxyStep;
+use crate::observe::table;
 use crate::observe::{ObserveError, ProxyView};
+use crate::verify::say::same;
 use crate::verify::{Observation, Source};
 
 pub(super) async fn run(step: &HaproxyStep, stage: &Stage<'_>) -> Attempt {
@@ -13,7 +15,7 @@ pub(super) async fn run(step: &HaproxyStep, stage: &Stage<'_>) -> Attempt {
     let target = target::resolve(&selector, stage.world).await?;
     let answer = stage.world.statistics(&target.node).await;
     Ok(Seen {
-        unmet: answer.as_ref().err().map(|error| error.to_string().into()),
+        unmet: answer.as_ref().err().map(|error| same(error).into()),
         observation: observation(&target.node, answer, stage),
     })
 }

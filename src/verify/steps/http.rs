@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Attempt, Seen, Stage, Unmet, bounded, target};
 use crate::lab::expr;
-use crate::lab::model::{HttpMethod, HttpStep};
+use crate::lab::model::{HttpMethod, HttpStep, Text};
 use crate::observe::ObserveError;
 use crate::observe::http::Answer;
+use crate::verify::say::{both, same};
 use crate::verify::{Observation, Source};
 
 /// The longest body that a fact keeps, in characters.
@@ -42,16 +43,17 @@ fn word(method: HttpMethod) -> &'static str {
     }
 }
 
-fn unmet(wanted: Option<u16>, asked: &BTreeSet<String>, answer: &Result<Answer, ObserveError>) -> Option<String> {
+fn unmet(wanted: Option<u16>, asked: &BTreeSet<String>, answer: &Result<Answer, ObserveError>) -> Option<Text> {
     match (wanted, answer) {
-        (Some(wanted), Ok(answer)) if answer.status != wanted => {
-            Some(format!("status {wanted} was expected, not {}", answer.status))
-        }
+        (Some(wanted), Ok(answer)) if answer.status != wanted => Some(both(
+            format!("ожидался ответ {wanted}, а не {}", answer.status),
+            format!("status {wanted} was expected, not {}", answer.status),
+        )),
         (None, Ok(answer)) if answer.status >= 400 && !asked.contains("status") => {
-            Some(format!("status {}", answer.status))
+            Some(both(format!("ответ {}", answer.status), format!("status {}", answer.status)))
         }
         (_, Ok(_)) => None,
-        (_, Err(error)) => Some(error.to_string()),
+        (_, Err(error)) => Some(same(error)),
     }
 }
 
@@ -78,6 +80,7 @@ fn value(node: &str, answer: &Result<Answer, ObserveError>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::model::Lang;
 
     fn answer(status: u16) -> Result<Answer, ObserveError> {
         Ok(Answer { status, body: "{\"role\": \"replica\"}".into() })
@@ -87,7 +90,8 @@ mod tests {
     fn the_expected_status_must_come_back_even_when_it_is_an_error() {
         let nothing = BTreeSet::new();
         assert_eq!(unmet(Some(503), &nothing, &answer(503)), None);
-        assert_eq!(unmet(Some(200), &nothing, &answer(503)).unwrap(), "status 200 was expected, not 503");
+        let refused = unmet(Some(200), &nothing, &answer(503)).unwrap();
+        assert_eq!(refused.get(Lang::En), "status 200 was expected, not 503");
         assert!(unmet(Some(200), &nothing, &Err(ObserveError::TimedOut { what: "x".into(), ms: 1 })).is_some());
     }
 

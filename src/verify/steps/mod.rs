@@ -7,7 +7,6 @@ mod haproxy;
 mod http;
 mod logs;
 mod sql;
-pub mod table;
 pub mod target;
 mod wait;
 
@@ -23,7 +22,8 @@ use super::spine::Spine;
 use super::workload::Workloads;
 use super::world::World;
 use crate::lab::expr::{self, ExprError};
-use crate::lab::model::{Step, StepAction, WorkloadStep};
+use crate::lab::model::{Step, StepAction, Text, WorkloadStep};
+use crate::verify::say;
 
 /// One try of an action, seen through.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,22 +38,23 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmet {
     /// In a few words, for whoever waits.
-    pub words: String,
+    pub words: Text,
     /// What more there is to say to whoever looks for the cause.
-    pub detail: Option<String>,
+    pub detail: Option<Text>,
 }
 
-impl From<String> for Unmet {
-    fn from(words: String) -> Unmet {
+impl From<Text> for Unmet {
+    fn from(words: Text) -> Unmet {
         Unmet { words, detail: None }
     }
 }
 
-impl std::fmt::Display for Unmet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Unmet {
+    /// All of it.
+    pub fn text(&self) -> Text {
         match &self.detail {
-            Some(detail) => write!(f, "{} ({detail})", self.words),
-            None => write!(f, "{}", self.words),
+            Some(detail) => say::each(|lang| format!("{} ({})", self.words.get(lang), detail.get(lang))),
+            None => self.words.clone(),
         }
     }
 }
@@ -62,7 +63,7 @@ impl std::fmt::Display for Unmet {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Trouble {
     /// What it is aimed at is not there (yet): the system under test is not as it should be.
-    NotThere(String),
+    NotThere(Text),
     /// An expression of the step has no value.
     NoValue(String),
     /// labrun or the machine failed.

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Attempt, Seen, Stage, Unmet, bounded, table, target};
+use super::{Attempt, Seen, Stage, Unmet, bounded, target};
 use crate::lab::expr;
-use crate::lab::model::SqlStep;
+use crate::lab::model::{SqlStep, Text};
+use crate::observe::table;
 use crate::observe::{SqlError, SqlOutput};
+use crate::verify::say::{both, same};
 use crate::verify::{Observation, Source};
 
 /// The longest table that a fact keeps, in characters.
@@ -58,14 +60,20 @@ async fn sessions(
     Ok(all)
 }
 
-fn unmet(step: &SqlStep, asked: &BTreeSet<String>, answer: &Result<SqlOutput, SqlError>) -> Option<String> {
+fn unmet(step: &SqlStep, asked: &BTreeSet<String>, answer: &Result<SqlOutput, SqlError>) -> Option<Text> {
     match (&step.expect_error, answer) {
         (Some(wanted), Err(SqlError::Refused { sqlstate, .. })) if wanted == sqlstate => None,
-        (Some(wanted), Ok(_)) => Some(format!("PostgreSQL took the statement; SQLSTATE {wanted} was expected")),
-        (Some(wanted), Err(error)) => Some(format!("SQLSTATE {wanted} was expected, not: {error}")),
+        (Some(wanted), Ok(_)) => Some(both(
+            format!("PostgreSQL принял запрос, а ожидался SQLSTATE {wanted}"),
+            format!("PostgreSQL took the statement; SQLSTATE {wanted} was expected"),
+        )),
+        (Some(wanted), Err(error)) => Some(both(
+            format!("ожидался SQLSTATE {wanted}, а не: {error}"),
+            format!("SQLSTATE {wanted} was expected, not: {error}"),
+        )),
         (None, Ok(_)) => None,
         (None, Err(SqlError::Refused { .. })) if asked.contains("sqlstate") || asked.contains("error") => None,
-        (None, Err(error)) => Some(error.to_string()),
+        (None, Err(error)) => Some(same(error)),
     }
 }
 
@@ -107,6 +115,7 @@ fn typed(cell: Option<&str>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::model::Lang;
 
     fn step(expect_error: Option<&str>) -> SqlStep {
         let expect_error = expect_error.map(str::to_owned);
@@ -125,9 +134,17 @@ mod tests {
     fn only_the_expected_refusal_is_what_was_asked_for() {
         let nothing = BTreeSet::new();
         assert_eq!(unmet(&step(Some("25006")), &nothing, &refused("25006")), None);
-        assert!(unmet(&step(Some("25006")), &nothing, &refused("42P01")).unwrap().contains("25006 was expected"));
         assert!(
-            unmet(&step(Some("25006")), &nothing, &Ok(SqlOutput::default())).unwrap().contains("took the statement")
+            unmet(&step(Some("25006")), &nothing, &refused("42P01"))
+                .unwrap()
+                .get(Lang::En)
+                .contains("25006 was expected")
+        );
+        assert!(
+            unmet(&step(Some("25006")), &nothing, &Ok(SqlOutput::default()))
+                .unwrap()
+                .get(Lang::En)
+                .contains("took the statement")
         );
         assert!(unmet(&step(Some("25006")), &nothing, &broken()).is_some(), "an outage is no refusal");
     }

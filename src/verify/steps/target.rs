@@ -1,8 +1,10 @@
 //! Which node a step means: roles are resolved when the step runs, never before.
 
 use super::Trouble;
+use crate::lab::model::Text;
 use crate::observe::ClusterView;
 use crate::topology::Service;
+use crate::verify::say::both;
 use crate::verify::world::World;
 
 /// A node that a step is aimed at, as it was then.
@@ -25,7 +27,12 @@ pub async fn resolve(selector: &str, world: &dyn World) -> Result<Target, Troubl
     let deployment = world.deployment();
     let first = |node: Option<&crate::deploy::DeployedNode>, what: &str| {
         let name = node.map(|node| node.name.clone());
-        name.map(Target::without_role).ok_or_else(|| Trouble::NotThere(format!("the deployment has no {what} node")))
+        name.map(Target::without_role).ok_or_else(|| {
+            Trouble::NotThere(both(
+                format!("в развёртывании нет узла {what}"),
+                format!("the deployment has no {what} node"),
+            ))
+        })
     };
     match selector {
         "proxy" => return first(deployment.proxy(), "haproxy"),
@@ -44,34 +51,53 @@ pub async fn resolve(selector: &str, world: &dyn World) -> Result<Target, Troubl
         Some(_) => Ok(Target::without_role(selector.to_owned())),
         None => {
             let known: Vec<&str> = deployment.nodes.iter().map(|node| node.name.as_str()).collect();
-            Err(Trouble::NotThere(format!("`{selector}` is neither a role nor a node (nodes: {})", known.join(", "))))
+            Err(Trouble::NotThere(both(
+                format!("`{selector}` не роль и не узел (узлы: {})", known.join(", ")),
+                format!("`{selector}` is neither a role nor a node (nodes: {})", known.join(", ")),
+            )))
         }
     }
 }
 
 /// The node that has the role, by the DCS and by its own word; or why there is none.
-fn node_of_role(role: &str, view: &ClusterView) -> Result<String, String> {
+fn node_of_role(role: &str, view: &ClusterView) -> Result<String, Text> {
     let trouble = || view.troubles.first().map(|trouble| format!(" ({trouble})")).unwrap_or_default();
     match role {
         "leader" => {
-            let leader = view.leader.clone().ok_or_else(|| format!("nobody holds the leader key{}", trouble()))?;
+            let leader = view.leader.clone().ok_or_else(|| {
+                both(
+                    format!("ключ лидера никем не занят{}", trouble()),
+                    format!("nobody holds the leader key{}", trouble()),
+                )
+            })?;
             match view.member(&leader) {
                 Some(member) if member.primary => Ok(leader),
-                Some(member) => {
-                    Err(format!("{leader} holds the leader key, but does not act as primary: it is {}", member.state))
-                }
-                None => Err(format!("the leader key names {leader}, which is no node of this deployment")),
+                Some(member) => Err(both(
+                    format!("{leader} держит ключ лидера, но не действует как primary: он {}", member.state),
+                    format!("{leader} holds the leader key, but does not act as primary: it is {}", member.state),
+                )),
+                None => Err(both(
+                    format!("ключ лидера называет {leader}, а такого узла в развёртывании нет"),
+                    format!("the leader key names {leader}, which is no node of this deployment"),
+                )),
             }
         }
         "sync_standby" => {
             let named = view.sync_standbys.first().cloned();
-            named.ok_or_else(|| format!("the sync key names no standby{}", trouble()))
+            named.ok_or_else(|| {
+                both(
+                    format!("ключ sync не называет ни одной реплики{}", trouble()),
+                    format!("the sync key names no standby{}", trouble()),
+                )
+            })
         }
         _ => {
             let mut others = view.members.iter().filter(|member| Some(&member.node) != view.leader.as_ref());
             let streaming = others.clone().find(|member| member.state == "streaming");
             let alive = streaming.or_else(|| others.find(|member| member.role != "down"));
-            alive.map(|member| member.node.clone()).ok_or_else(|| format!("no replica is alive{}", trouble()))
+            alive.map(|member| member.node.clone()).ok_or_else(|| {
+                both(format!("живых реплик нет{}", trouble()), format!("no replica is alive{}", trouble()))
+            })
         }
     }
 }
@@ -96,7 +122,12 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::model::Lang;
     use crate::observe::MemberView;
+
+    fn refused(role: &str, view: &ClusterView) -> String {
+        node_of_role(role, view).unwrap_err().get(Lang::En).to_owned()
+    }
 
     fn member(node: &str, role: &str, state: &str, primary: bool) -> MemberView {
         let member = format!("m-{node}");
@@ -124,10 +155,10 @@ mod tests {
         let mut view = healthy();
         view.members[0].primary = false;
         view.members[0].state = "starting".into();
-        assert!(node_of_role("leader", &view).unwrap_err().contains("does not act as primary"));
+        assert!(refused("leader", &view).contains("does not act as primary"));
         view.leader = None;
         view.troubles.push("zoo cannot be reached".into());
-        assert_eq!(node_of_role("leader", &view).unwrap_err(), "nobody holds the leader key (zoo cannot be reached)");
+        assert_eq!(refused("leader", &view), "nobody holds the leader key (zoo cannot be reached)");
     }
 
     #[test]
@@ -135,7 +166,7 @@ mod tests {
         let mut view = healthy();
         view.members[1] = member("b", "down", "unreachable", false);
         view.sync_standbys.clear();
-        assert_eq!(node_of_role("replica", &view).unwrap_err(), "no replica is alive");
-        assert_eq!(node_of_role("sync_standby", &view).unwrap_err(), "the sync key names no standby");
+        assert_eq!(refused("replica", &view), "no replica is alive");
+        assert_eq!(refused("sync_standby", &view), "the sync key names no standby");
     }
 }

@@ -24,6 +24,7 @@ use self::record::Record;
 use self::writer::Writer;
 use super::history::judge::Evidence;
 use super::history::{Judgement, Line, judge};
+use super::say::{both, same};
 use super::spine::Spine;
 use super::steps::{Attempt, Seen, Stage, Trouble, target};
 use super::watch::Pace;
@@ -60,6 +61,7 @@ struct Workload {
     began_us: u64,
     running: Option<Running>,
     ended_us: Option<u64>,
+    stored: Option<Vec<u64>>,
     judged: Option<Judged>,
 }
 
@@ -88,9 +90,14 @@ impl Workloads {
         let writers = self.check(start, &table, stage.world)?;
         let leader = target::resolve("leader", stage.world).await?;
         let session = stage.world.dial().open(&leader.node, TABLE_LIMIT).await;
-        let session = session.map_err(|error| Trouble::NotThere(error.to_string()))?;
+        let session = session.map_err(|error| Trouble::NotThere(same(error)))?;
         let made = session.run(&insert::prepare(&table)).await;
-        made.map_err(|error| Trouble::NotThere(format!("table {table} cannot be made on {}: {error}", leader.node)))?;
+        made.map_err(|error| {
+            Trouble::NotThere(both(
+                format!("таблицу {table} на {} создать не удалось: {error}", leader.node),
+                format!("table {table} cannot be made on {}: {error}", leader.node),
+            ))
+        })?;
         self.spawn(start, &table, writers, stage)?;
         let (every, give_up) = (every(start), give_up(start));
         let output = format!(
@@ -129,7 +136,10 @@ impl Workloads {
                 "direct" => Ok((path.clone(), deployment.postgres_nodes().map(|node| node.name.clone()).collect())),
                 "proxy" => match deployment.proxy() {
                     Some(proxy) => Ok((path.clone(), vec![proxy.name.clone()])),
-                    None => Err(Trouble::NotThere("the deployment has no haproxy node".to_owned())),
+                    None => Err(Trouble::NotThere(both(
+                        "в развёртывании нет узла haproxy",
+                        "the deployment has no haproxy node",
+                    ))),
                 },
                 other => Err(Trouble::NoValue(format!("`{other}` is no way to write by (`proxy` or `direct`)"))),
             })
@@ -171,6 +181,7 @@ impl Workloads {
             began_us,
             running: Some(Running { stop: canceller, writers: tasks.collect() }),
             ended_us: None,
+            stored: None,
             judged: None,
         };
         self.lock().insert(start.name.clone(), workload);
@@ -221,16 +232,35 @@ impl Workloads {
         let table = self.lock().get(name).map(|workload| workload.table.clone()).unwrap_or_default();
         let leader = target::resolve("leader", world).await?;
         let read = async { world.dial().open(&leader.node, TABLE_LIMIT).await?.run(&insert::read_back(&table)).await };
-        let output = read
-            .await
-            .map_err(|error| Trouble::NotThere(format!("{table} cannot be read back on {}: {error}", leader.node)))?;
+        let output = read.await.map_err(|error| {
+            Trouble::NotThere(both(
+                format!("{table} не удалось прочитать с {}: {error}", leader.node),
+                format!("{table} cannot be read back on {}: {error}", leader.node),
+            ))
+        })?;
         let ids: Option<Vec<u64>> =
             output.rows.iter().map(|row| row.first().and_then(Option::as_deref)?.parse().ok()).collect();
-        let ids = ids.ok_or_else(|| Trouble::NotThere(format!("{table} holds rows that no workload wrote")))?;
+        let ids = ids.ok_or_else(|| {
+            Trouble::NotThere(both(
+                format!("в {table} есть строки, которых нагрузка не писала"),
+                format!("{table} holds rows that no workload wrote"),
+            ))
+        })?;
         let at_us = self.spine.now_us();
-        let line = Line::Stored { workload: name.to_owned(), node: leader.node, ids: ids.clone(), at_us };
-        self.log.write(&line).map_err(Trouble::Infra)?;
+        if self.is_news(name, &ids) {
+            let line = Line::Stored { workload: name.to_owned(), node: leader.node, ids: ids.clone(), at_us };
+            self.log.write(&line).map_err(Trouble::Infra)?;
+        }
         Ok(ids)
+    }
+
+    /// Whether other ids are stored than when they were read before; they are then remembered.
+    fn is_news(&self, name: &str, ids: &[u64]) -> bool {
+        let mut all = self.lock();
+        let Some(workload) = all.get_mut(name) else { return true };
+        let is_news = workload.stored.as_deref() != Some(ids);
+        workload.stored = Some(ids.to_vec());
+        is_news
     }
 
     fn judge(&self, name: &str, stored: Option<&[u64]>) -> Attempt {

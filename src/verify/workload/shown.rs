@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::observe::table;
 use crate::verify::history::{Judgement, Losses, Op, Overlap, PathJudgement};
-use crate::verify::steps::table;
 
 /// The most ids that a list shows.
 const MOST_IDS: usize = 100;

@@ -102,7 +102,7 @@ impl Cluster {
     /// The node to which the proxy sends the next session.
     pub fn route(&mut self) -> Option<usize> {
         self.sessions += 1;
-        if self.has(Quirk::ProxyStrays) && self.sessions % 5 == 0 {
+        if self.has(Quirk::ProxyStrays) && self.sessions.is_multiple_of(5) {
             return self.lease.map(|leader| 1 - leader);
         }
         if self.has(Quirk::ProxyHasBoth) {

@@ -51,7 +51,7 @@ fn insert(cluster: &mut Cluster, place: usize, table: &str, statement: &str) -> 
     let address = cluster.nodes[place].address.ip().to_string();
     let next = cluster.nodes[place].tables.get(table).map_or(0, Vec::len) + 1;
     let rows = new_rows(statement, &address);
-    let doubled = cluster.has(Quirk::DoublesWrites) && next % 10 == 0;
+    let doubled = cluster.has(Quirk::DoublesWrites) && next.is_multiple_of(10);
     let stored: Vec<Vec<String>> =
         rows.iter().cycle().take(rows.len() * if doubled { 2 } else { 1 }).cloned().collect();
     write(cluster, place, |tables| {
@@ -85,7 +85,7 @@ fn select(cluster: &Cluster, place: usize, statement: &str) -> Result<SqlOutput,
     let in_recovery = if node.in_recovery { "t" } else { "f" }.to_owned();
     let (address, port) = (node.address.ip().to_string(), node.address.port().to_string());
     if statement.starts_with("SELECT host(") {
-        let all = vec![address, port, in_recovery];
+        let all = [address, port, in_recovery];
         let width = if statement.contains("pg_is_in_recovery") { 3 } else { 2 };
         return Ok(output(vec![all[..width].to_vec()]));
     }

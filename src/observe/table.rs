@@ -1,6 +1,8 @@
 //! Tables as psql prints them.
 
-use crate::observe::SqlOutput;
+use unicode_width::UnicodeWidthStr;
+
+use super::SqlOutput;
 
 /// The result of a statement, as psql would show it: a table, or a command's tag.
 pub fn result(statement: &str, output: &SqlOutput) -> String {
@@ -14,49 +16,51 @@ pub fn result(statement: &str, output: &SqlOutput) -> String {
     text
 }
 
-/// A table with a header, a rule and the rows, each line ended. Columns of numbers are aligned to the right.
+/// A table with a header, a rule and the rows, each line ended. Titles are centred, columns of numbers aligned to the
+/// right; widths are those of a terminal.
 pub fn table<H: AsRef<str>>(header: &[H], rows: &[Vec<String>]) -> String {
-    let cell = |row: &Vec<String>, column: usize| row.get(column).map_or("", String::as_str).to_owned();
-    let widths: Vec<usize> = (0..header.len())
-        .map(|column| {
-            let longest = rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
-            longest.max(header[column].as_ref().chars().count())
-        })
-        .collect();
-    let numeric: Vec<bool> = (0..header.len()).map(|column| is_numeric(rows, column)).collect();
-    let mut text = String::new();
-    let titles: Vec<String> =
-        header.iter().zip(&widths).map(|(title, width)| centred(title.as_ref(), *width)).collect();
-    push_line(&mut text, &titles, " | ");
-    let rules: Vec<String> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
+    let columns: Vec<Column> =
+        header.iter().enumerate().map(|(at, title)| Column::of(title.as_ref(), rows, at)).collect();
+    let titles = header.iter().zip(&columns).map(|(title, column)| column.centred(title.as_ref()));
+    let mut text = line(titles);
+    let rules: Vec<String> = columns.iter().map(|column| "-".repeat(column.width + 2)).collect();
     text.push_str(&rules.join("+"));
     text.push('\n');
     for row in rows {
-        let cells: Vec<String> = (0..header.len())
-            .map(|column| match (cell(row, column), widths[column]) {
-                (cell, width) if numeric[column] => format!("{cell:>width$}"),
-                (cell, width) => format!("{cell:<width$}"),
-            })
-            .collect();
-        push_line(&mut text, &cells, " | ");
+        text.push_str(&line(row.iter().zip(&columns).map(|(cell, column)| column.cell(cell))));
     }
     text
 }
 
-fn push_line(text: &mut String, cells: &[String], between: &str) {
-    let line = format!(" {}", cells.join(between));
-    text.push_str(line.trim_end());
-    text.push('\n');
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let line = format!(" {}", cells.collect::<Vec<_>>().join(" | "));
+    format!("{}\n", line.trim_end())
 }
 
-fn is_numeric(rows: &[Vec<String>], column: usize) -> bool {
-    let mut filled = rows.iter().filter_map(|row| row.get(column)).filter(|cell| !cell.is_empty()).peekable();
-    filled.peek().is_some() && filled.all(|cell| cell.parse::<f64>().is_ok())
+struct Column {
+    width: usize,
+    numeric: bool,
 }
 
-fn centred(title: &str, width: usize) -> String {
-    let room = width.saturating_sub(title.chars().count());
-    format!("{}{title}{}", " ".repeat(room / 2), " ".repeat(room - room / 2))
+impl Column {
+    fn of(title: &str, rows: &[Vec<String>], at: usize) -> Column {
+        let cells = || rows.iter().filter_map(|row| row.get(at)).map(String::as_str);
+        let filled = || cells().filter(|cell| !matches!(*cell, "" | "NULL"));
+        Column {
+            width: cells().chain([title]).map(UnicodeWidthStr::width).max().unwrap_or(0),
+            numeric: filled().next().is_some() && filled().all(|cell| cell.parse::<f64>().is_ok()),
+        }
+    }
+
+    fn centred(&self, title: &str) -> String {
+        let room = self.width - title.width();
+        format!("{}{title}{}", " ".repeat(room / 2), " ".repeat(room - room / 2))
+    }
+
+    fn cell(&self, cell: &str) -> String {
+        let room = " ".repeat(self.width - cell.width());
+        if self.numeric { format!("{room}{cell}") } else { format!("{cell}{room}") }
+    }
 }
 
 /// The tag that psql prints for a statement without rows. The server's own tag is not kept by the client, so it is
