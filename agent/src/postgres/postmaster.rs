@@ -102,7 +102,7 @@ pub async fn wait_for_orphans(data_dir: &Path) {
         if let Some(order) = order {
             orphans.into_iter().for_each(|pid| signal(pid, order));
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
