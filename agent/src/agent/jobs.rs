@@ -62,7 +62,7 @@ async fn start(context: &Context, how: &StartAs) -> Result<(), Error> {
     let names = chores::sync_names_in_file(config);
     let wanted = start::wanted(config, how, &names).await;
     postmaster::wait_for_orphans(&config.data_dir).await;
-    let postmaster = start::spawn(config, settings, &wanted)?;
+    let postmaster = start::spawn(config, settings, &wanted).await?;
     let pid = postmaster.pid;
     watch(postmaster, context.events.clone());
     start::ready(config, settings, pid).await

@@ -8,6 +8,8 @@ mod error;
 mod execute;
 mod handle;
 mod jobs;
+mod on_dcs;
+mod on_request;
 mod refresh;
 mod startup;
 mod state;

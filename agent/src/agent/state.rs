@@ -55,6 +55,7 @@ pub(super) struct Busy {
     pub(super) inspecting: bool,
     pub(super) asking_peers: bool,
     pub(super) asking_leader: bool,
+    pub(super) forgetting: bool,
     pub(super) chores: HashSet<&'static str>,
 }
 

@@ -28,7 +28,8 @@ const CHECKPOINTER_BUSY: Duration = Duration::from_secs(2);
 pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, pid: i32) -> Result<Lsn, Error> {
     let wanted = Wanted { sync_names: names.to_owned(), standby: standby(config), at_least: at_least(config).await };
     let connection = Connection::local(config, settings).await?;
-    if conf::write(config, settings, &wanted)? || connection.text(CURRENT_NAMES).await?.as_deref() != Some(names) {
+    if conf::write(config, settings, &wanted).await? || connection.text(CURRENT_NAMES).await?.as_deref() != Some(names)
+    {
         postmaster::signal(pid, Signal::SIGHUP);
     }
     let begun = Instant::now();
@@ -82,9 +83,9 @@ pub fn sync_names_in_file(config: &Config) -> String {
 }
 
 /// Writes the files for changed settings, with what the agent manages as it is. True if something changed.
-pub fn rewrite(config: &Config, settings: &Settings) -> Result<bool, Error> {
+pub async fn rewrite(config: &Config, settings: &Settings) -> Result<bool, Error> {
     let wanted = Wanted { sync_names: sync_names_in_file(config), standby: standby(config), at_least: Vec::new() };
-    conf::write(config, settings, &wanted)
+    conf::write(config, settings, &wanted).await
 }
 
 async fn at_least(config: &Config) -> Vec<(&'static str, u64)> {
@@ -134,7 +135,7 @@ pub async fn checkpoint(config: &Config, settings: &Settings) -> Result<(), Erro
 /// Points the standby at another upstream; from PostgreSQL 13 on that needs no restart.
 pub async fn follow(config: &Config, settings: &Settings, upstream: Option<Upstream>, pid: i32) -> Result<(), Error> {
     let wanted = Wanted { standby: Some(upstream), sync_names: String::new(), at_least: at_least(config).await };
-    conf::write(config, settings, &wanted)?;
+    conf::write(config, settings, &wanted).await?;
     postmaster::signal(pid, Signal::SIGHUP);
     let connection = Connection::local(config, settings).await?;
     let expected = wanted.standby.flatten();

@@ -12,11 +12,11 @@ const OWN: [&str; 8] = ["pgdata", "format", "wal-method", "xlog-method", "gzip",
 pub async fn clone(config: &Config, settings: &Settings, from: &Upstream) -> Result<(), Error> {
     let dir = &config.data_dir;
     datadir::make(dir)?;
-    datadir::empty_unfinished(dir)?;
+    datadir::empty_unfinished(dir).await?;
     datadir::mark_unfinished(dir, None)?;
     let finished = basebackup(config, settings, from).await;
     if finished.is_err() {
-        datadir::empty_unfinished(dir)?;
+        datadir::empty_unfinished(dir).await?;
     }
     datadir::unmark(dir)?;
     finished

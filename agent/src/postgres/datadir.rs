@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::decide::{DataDir, Phase};
 
-use super::Error;
-use super::control;
+use super::{Error, control, off_the_loop};
 
 /// The marker's contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +109,12 @@ pub fn make(data_dir: &Path) -> Result<(), Error> {
 }
 
 /// Empties a directory that the marker calls unfinished; refuses any other that is not empty.
-pub fn empty_unfinished(data_dir: &Path) -> Result<(), Error> {
+pub async fn empty_unfinished(data_dir: &Path) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || empty_now(&data_dir)).await
+}
+
+fn empty_now(data_dir: &Path) -> Result<(), Error> {
     if is_empty(data_dir).map_err(Error::file("read", data_dir))? {
         return Ok(());
     }
@@ -137,16 +141,15 @@ pub fn set_aside(data_dir: &Path) -> Result<(), Error> {
     unmark(data_dir)
 }
 
+/// Whether something was set aside.
+pub fn is_set_aside(data_dir: &Path) -> bool {
+    aside(data_dir).exists()
+}
+
 /// Removes what was set aside, once the copy that replaces it streams from the leader.
-pub fn forget_aside(data_dir: &Path) {
+pub async fn forget_aside(data_dir: &Path) -> Result<(), Error> {
     let aside = aside(data_dir);
-    if !aside.exists() {
-        return;
-    }
-    match std::fs::remove_dir_all(&aside) {
-        Ok(()) => tracing::info!("the new copy streams: {} is removed", aside.display()),
-        Err(error) => tracing::warn!("cannot remove {}: {error}", aside.display()),
-    }
+    off_the_loop(move || std::fs::remove_dir_all(&aside).map_err(Error::file("remove", aside))).await
 }
 
 fn remove_contents(data_dir: &Path) -> Result<(), Error> {
@@ -228,12 +231,12 @@ mod tests {
         assert_eq!(inspect(&config(&dir)).await.0, DataDir::Empty);
         std::fs::write(dir.join("precious"), "1").unwrap();
         assert!(matches!(inspect(&config(&dir)).await.0, DataDir::Foreign { .. }));
-        assert!(empty_unfinished(&dir).is_err());
+        assert!(empty_unfinished(&dir).await.is_err());
         assert!(dir.join("precious").exists());
     }
 
-    #[test]
-    fn what_is_set_aside_is_kept_until_the_copy_streams_and_never_overwritten() {
+    #[tokio::test]
+    async fn what_is_set_aside_is_kept_until_the_copy_streams_and_never_overwritten() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("data");
         make(&dir).unwrap();
@@ -243,7 +246,9 @@ mod tests {
         assert!(!dir.exists() && root.path().join("data.diverged/old").exists());
         make(&dir).unwrap();
         assert!(set_aside(&dir).is_err() && dir.exists());
-        forget_aside(&dir);
+        assert!(is_set_aside(&dir));
+        forget_aside(&dir).await.unwrap();
+        assert!(!is_set_aside(&dir));
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
@@ -256,7 +261,7 @@ mod tests {
         std::fs::create_dir(dir.join("base")).unwrap();
         std::fs::write(dir.join("PG_VERSION"), "15").unwrap();
         assert_eq!(inspect(&config(&dir)).await.0, DataDir::Unfinished);
-        empty_unfinished(&dir).unwrap();
+        empty_unfinished(&dir).await.unwrap();
         assert_eq!(inspect(&config(&dir)).await.0, DataDir::Empty);
 
         let other = root.path().join("other");
@@ -265,7 +270,7 @@ mod tests {
         std::fs::rename(&dir, root.path().join("old")).unwrap();
         std::fs::rename(&other, &dir).unwrap();
         assert!(matches!(inspect(&config(&dir)).await.0, DataDir::Foreign { .. }));
-        assert!(empty_unfinished(&dir).is_err());
+        assert!(empty_unfinished(&dir).await.is_err());
         unmark(&dir).unwrap();
         unmark(&dir).unwrap();
     }

@@ -14,11 +14,11 @@ use super::{Error, conf, datadir, program};
 pub async fn initdb(config: &Config, created: i64) -> Result<(), Error> {
     let dir = &config.data_dir;
     datadir::make(dir)?;
-    datadir::empty_unfinished(dir)?;
+    datadir::empty_unfinished(dir).await?;
     datadir::mark_unfinished(dir, Some(created))?;
     let finished = run(config).await;
     if finished.is_err() {
-        datadir::empty_unfinished(dir)?;
+        datadir::empty_unfinished(dir).await?;
         datadir::unmark(dir)?;
     }
     finished?;

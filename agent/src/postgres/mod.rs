@@ -60,6 +60,16 @@ impl Error {
     }
 }
 
+/// Work on files that may take its time (or, on a sick disk, for ever), off the loop's thread.
+pub(crate) async fn off_the_loop<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::Other(error.to_string())),
+    }
+}
+
 /// The users that the agent connects as.
 pub(crate) fn rewind_user(config: &Config) -> &Credentials {
     config.authentication.rewind.as_ref().unwrap_or(&config.authentication.superuser)

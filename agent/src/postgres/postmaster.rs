@@ -37,9 +37,19 @@ pub enum Readiness {
 impl Postmaster {
     /// Resolves when the process has ended; also reaps it.
     pub async fn ended(mut self) {
-        let _ = self.end.readable().await;
-        if let Some(child) = &mut self.child {
-            let _ = child.wait();
+        loop {
+            let waited = self.end.readable().await;
+            // Readiness may be reported falsely, so waiting here without looking could block for ever.
+            let gone = match &mut self.child {
+                Some(child) => !matches!(child.try_wait(), Ok(None)),
+                None => !is_alive(self.pid),
+            };
+            if gone {
+                return;
+            }
+            if waited.is_err() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
@@ -92,7 +102,7 @@ pub async fn wait_for_orphans(data_dir: &Path) {
         if let Some(order) = order {
             orphans.into_iter().for_each(|pid| signal(pid, order));
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 

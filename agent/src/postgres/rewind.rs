@@ -34,7 +34,7 @@ pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> 
 /// that the leader never had is archived or recycled.
 pub async fn crash_recover(config: &Config, settings: &Settings) -> Result<(), Error> {
     postmaster::wait_for_orphans(&config.data_dir).await;
-    conf::write(config, settings, &conf::Wanted::default())?;
+    conf::write(config, settings, &conf::Wanted::default()).await?;
     conf::set_standby_signal(&config.data_dir, false)?;
     let _ = std::fs::remove_file(config.data_dir.join("postmaster.pid"));
     let mut command = program::command(&config.program("postgres"));

@@ -31,8 +31,8 @@ pub async fn wanted(config: &Config, how: &StartAs, sync_names: &str) -> Wanted 
 }
 
 /// Writes the configuration and starts the postmaster; it is not ready yet.
-pub fn spawn(config: &Config, settings: &Settings, wanted: &Wanted) -> Result<Postmaster, Error> {
-    conf::write(config, settings, wanted)?;
+pub async fn spawn(config: &Config, settings: &Settings, wanted: &Wanted) -> Result<Postmaster, Error> {
+    conf::write(config, settings, wanted).await?;
     conf::set_standby_signal(&config.data_dir, wanted.standby.is_some())?;
     postmaster::spawn(config, settings, wanted)
 }
