@@ -6,6 +6,7 @@
 pub mod deploy;
 pub mod lab;
 pub mod observe;
+pub mod report;
 pub mod topology;
 pub mod verify;
 pub mod wait;

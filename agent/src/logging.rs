@@ -15,12 +15,7 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut out: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let now = jiff::Zoned::now();
         let level = match *event.metadata().level() {
             Level::ERROR => "ERROR",
@@ -28,12 +23,7 @@ where
             Level::INFO => "INFO",
             Level::DEBUG | Level::TRACE => "DEBUG",
         };
-        write!(
-            out,
-            "{},{:03} {level}: ",
-            now.strftime("%Y-%m-%d %H:%M:%S"),
-            now.millisecond()
-        )?;
+        write!(out, "{},{:03} {level}: ", now.strftime("%Y-%m-%d %H:%M:%S"), now.millisecond())?;
         context.format_fields(out.by_ref(), event)?;
         writeln!(out)
     }
@@ -42,14 +32,8 @@ where
 /// Starts logging at `level`. Libraries are heard from warnings up.
 pub fn init(level: Level) {
     use tracing_subscriber::prelude::*;
-    let filter = tracing_subscriber::filter::Targets::new()
-        .with_default(Level::ERROR)
-        .with_target("labrun_agent", level);
-    let lines = tracing_subscriber::fmt::layer()
-        .event_format(Line)
-        .with_writer(std::io::stderr);
-    let _ = tracing_subscriber::registry()
-        .with(lines)
-        .with(filter)
-        .try_init();
+    let filter =
+        tracing_subscriber::filter::Targets::new().with_default(Level::ERROR).with_target("labrun_agent", level);
+    let lines = tracing_subscriber::fmt::layer().event_format(Line).with_writer(std::io::stderr);
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

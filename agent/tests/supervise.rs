@@ -18,10 +18,7 @@ struct Node {
 
 impl Node {
     fn new() -> Node {
-        Node {
-            dir: tempfile::tempdir().unwrap(),
-            supervisor: None,
-        }
+        Node { dir: tempfile::tempdir().unwrap(), supervisor: None }
     }
 
     fn cwd(&self) -> PathBuf {
@@ -33,9 +30,7 @@ impl Node {
             node: "n1".into(),
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
-            env: [("GREETING".to_string(), "hello".to_string())]
-                .into_iter()
-                .collect(),
+            env: [("GREETING".to_string(), "hello".to_string())].into_iter().collect(),
             cwd: self.cwd(),
             log: "n1.log".into(),
             log_limit: 1 << 20,
@@ -56,11 +51,7 @@ impl Node {
     }
 
     fn service(&self) -> i32 {
-        wait("the service runs", || {
-            self.status()
-                .filter(|s| s.state == State::Running)?
-                .service_pid
-        })
+        wait("the service runs", || self.status().filter(|s| s.state == State::Running)?.service_pid)
     }
 
     fn log(&self) -> String {
@@ -68,11 +59,7 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        kill(
-            Pid::from_raw(self.supervisor.as_ref().unwrap().id() as i32),
-            signal,
-        )
-        .unwrap();
+        kill(Pid::from_raw(self.supervisor.as_ref().unwrap().id() as i32), signal).unwrap();
     }
 
     fn end(&mut self) -> ExitStatus {
@@ -96,12 +83,7 @@ fn supervisor(dir: &Path, spec: &Spec) -> Command {
     let file = dir.join("NODE.json");
     std::fs::write(&file, serde_json::to_vec(spec).unwrap()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_labrun-agent"));
-    command
-        .arg("supervise")
-        .arg(file)
-        .current_dir(dir)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped());
+    command.arg("supervise").arg(file).current_dir(dir).stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
@@ -125,29 +107,18 @@ fn a_service_that_dies_is_started_again_and_a_stop_leaves_nothing() {
     let first = node.service();
     let pid_path = node.cwd().join(pidfile::PID_FILE);
     let supervisor = node.supervisor.as_ref().unwrap().id() as i32;
-    assert_eq!(
-        pidfile::read(&pid_path).unwrap(),
-        pidfile::Pidfile::HeldBy(supervisor)
-    );
+    assert_eq!(pidfile::read(&pid_path).unwrap(), pidfile::Pidfile::HeldBy(supervisor));
 
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
-    let status = wait("a second start", || {
-        node.status()
-            .filter(|s| s.restarts == 1 && s.state == State::Running)
-    });
+    let status = wait("a second start", || node.status().filter(|s| s.restarts == 1 && s.state == State::Running));
     assert_ne!(status.service_pid, Some(first));
     assert_eq!(status.last_exit.unwrap().signal.as_deref(), Some("SIGKILL"));
-    wait("both greetings", || {
-        (node.log() == "hello\nhello\n").then_some(())
-    });
+    wait("both greetings", || (node.log() == "hello\nhello\n").then_some(()));
 
     node.signal(Signal::SIGTERM);
     assert_eq!(node.end().code(), Some(i32::from(exit::OK)));
     assert_eq!(pids_in(&node.cwd()), [0; 0]);
-    assert_eq!(
-        pidfile::read(&pid_path).unwrap(),
-        pidfile::Pidfile::NotExist
-    );
+    assert_eq!(pidfile::read(&pid_path).unwrap(), pidfile::Pidfile::NotExist);
     let status = node.status().unwrap();
     assert_eq!((status.state, status.service_pid), (State::Stopped, None));
 }
@@ -159,9 +130,7 @@ fn a_service_that_ignores_the_stop_signal_is_killed_after_its_time() {
     spec.stop_timeout_s = 1;
     node.start(&spec);
     node.service();
-    wait("the trap is set", || {
-        node.log().contains("ready").then_some(())
-    });
+    wait("the trap is set", || node.log().contains("ready").then_some(()));
     node.signal(Signal::SIGTERM);
     assert_eq!(node.end().code(), Some(0));
     assert_eq!(pids_in(&node.cwd()), [0; 0]);
@@ -170,14 +139,11 @@ fn a_service_that_ignores_the_stop_signal_is_killed_after_its_time() {
 #[test]
 fn the_stop_signal_of_the_spec_is_the_one_sent() {
     let mut node = Node::new();
-    let mut spec =
-        node.shell("trap 'echo int; exit 3' INT; echo ready; while :; do sleep 0.1; done");
+    let mut spec = node.shell("trap 'echo int; exit 3' INT; echo ready; while :; do sleep 0.1; done");
     spec.stop_signal = "int".into();
     node.start(&spec);
     node.service();
-    wait("the trap is set", || {
-        node.log().contains("ready").then_some(())
-    });
+    wait("the trap is set", || node.log().contains("ready").then_some(()));
     node.signal(Signal::SIGTERM);
     node.end();
     assert!(node.log().contains("int"), "{}", node.log());
@@ -203,14 +169,10 @@ fn orphans_are_reaped_and_do_not_look_like_the_service() {
     let spec = node.shell("while :; do (sh -c 'true &'); echo turn; sleep 0.05; done");
     node.start(&spec);
     let service = node.service();
-    wait("some orphans", || {
-        (node.log().matches("turn").count() > 10).then_some(())
-    });
+    wait("some orphans", || (node.log().matches("turn").count() > 10).then_some(()));
     let supervisor = node.supervisor.as_ref().unwrap().id();
     wait("all orphans are reaped", || {
-        let children =
-            std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"))
-                .ok()?;
+        let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).ok()?;
         (children.trim() == service.to_string()).then_some(())
     });
     assert_eq!(node.status().unwrap().restarts, 0);
@@ -228,28 +190,19 @@ fn a_second_supervisor_a_busy_port_a_missing_program_and_a_wrong_file_have_codes
         assert!(text.contains(words), "{text}");
         output.status.code().unwrap() as u8
     };
-    assert_eq!(
-        code(&node.cwd(), &spec, "already supervised by process"),
-        exit::ALREADY_RUNNING
-    );
+    assert_eq!(code(&node.cwd(), &spec, "already supervised by process"), exit::ALREADY_RUNNING);
 
     let other = Node::new();
     let busy = std::net::TcpListener::bind("127.20.0.13:0").unwrap();
     let mut published = other.shell("exec sleep 1000");
     let listen = busy.local_addr().unwrap();
     published.publish.push(Publish { listen, to: listen });
-    assert_eq!(
-        code(&other.cwd(), &published, &listen.to_string()),
-        exit::PORT_BUSY
-    );
+    assert_eq!(code(&other.cwd(), &published, &listen.to_string()), exit::PORT_BUSY);
     assert_eq!(pids_in(&other.cwd()), [0; 0]);
 
     let mut missing = other.shell("");
     missing.program = "/no/such/program".into();
-    assert_eq!(
-        code(&other.cwd(), &missing, "/no/such/program"),
-        exit::PROGRAM
-    );
+    assert_eq!(code(&other.cwd(), &missing, "/no/such/program"), exit::PROGRAM);
     let mut relative = other.shell("");
     relative.program = "sh".into();
     assert_eq!(code(&other.cwd(), &relative, "absolute"), exit::CONFIG);
@@ -282,11 +235,8 @@ fn root_is_dropped_before_anything_is_opened() {
     spec.user = Some("nobody".into());
     node.supervisor = Some(unprivileged_copy(&node.cwd(), &spec).spawn().unwrap());
     node.service();
-    wait("the user", || {
-        (node.log() == "nobody\nnogroup\n").then_some(())
-    });
-    let owner =
-        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(node.cwd().join("n1.log")).unwrap());
+    wait("the user", || (node.log() == "nobody\nnogroup\n").then_some(()));
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(node.cwd().join("n1.log")).unwrap());
     assert_eq!(owner, user.uid.as_raw());
     node.signal(Signal::SIGTERM);
     assert_eq!(node.end().code(), Some(0));

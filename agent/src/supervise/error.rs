@@ -14,17 +14,11 @@ use crate::exit;
 pub enum Error {
     #[error("cannot read the node file {}: {source}", path.display())]
     #[diagnostic(code(supervise::spec_unreadable))]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
 
     #[error("the node file {} is not what it should be: {source}", path.display())]
     #[diagnostic(code(supervise::spec_invalid))]
-    Invalid {
-        path: PathBuf,
-        source: serde_json::Error,
-    },
+    Invalid { path: PathBuf, source: serde_json::Error },
 
     #[error("the node file {} is not what it should be: {reason}", path.display())]
     #[diagnostic(code(supervise::spec_meaning))]
@@ -35,25 +29,12 @@ pub enum Error {
     AlreadyRunning { node: String, pid: i32 },
 
     #[error("cannot listen on {listen}: {source}{}", held_by(holder))]
-    #[diagnostic(
-        code(supervise::port_busy),
-        help("stop what holds the port, or publish the node on another one")
-    )]
-    PortBusy {
-        listen: SocketAddr,
-        source: std::io::Error,
-        holder: Option<Holder>,
-    },
+    #[diagnostic(code(supervise::port_busy), help("stop what holds the port, or publish the node on another one"))]
+    PortBusy { listen: SocketAddr, source: std::io::Error, holder: Option<Holder> },
 
     #[error("cannot start {}: {source}", program.display())]
-    #[diagnostic(
-        code(supervise::program),
-        help("is the program installed, and may this user execute it?")
-    )]
-    Program {
-        program: PathBuf,
-        source: std::io::Error,
-    },
+    #[diagnostic(code(supervise::program), help("is the program installed, and may this user execute it?"))]
+    Program { program: PathBuf, source: std::io::Error },
 
     #[error("cannot become user {user}: {reason}")]
     #[diagnostic(code(supervise::user))]
@@ -61,33 +42,22 @@ pub enum Error {
 
     #[error("cannot {what} {}: {source}", path.display())]
     #[diagnostic(code(supervise::file))]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { what: &'static str, path: PathBuf, source: std::io::Error },
 
     #[error("cannot {what}: {source}")]
     #[diagnostic(code(supervise::system))]
-    System {
-        what: &'static str,
-        source: std::io::Error,
-    },
+    System { what: &'static str, source: std::io::Error },
 }
 
 fn held_by(holder: &Option<Holder>) -> String {
-    holder.as_ref().map_or_else(String::new, |h| {
-        format!(" (held by process {}, {})", h.pid, h.command)
-    })
+    holder.as_ref().map_or_else(String::new, |h| format!(" (held by process {}, {})", h.pid, h.command))
 }
 
 impl Error {
     /// The process's exit code for this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Unreadable { .. } | Error::Invalid { .. } | Error::Meaning { .. } => {
-                exit::CONFIG
-            }
+            Error::Unreadable { .. } | Error::Invalid { .. } | Error::Meaning { .. } => exit::CONFIG,
             Error::AlreadyRunning { .. } => exit::ALREADY_RUNNING,
             Error::PortBusy { .. } => exit::PORT_BUSY,
             Error::Program { .. } => exit::PROGRAM,
@@ -96,18 +66,12 @@ impl Error {
         }
     }
 
-    pub(super) fn file(
-        what: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(std::io::Error) -> Error {
+    pub(super) fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::File { what, path, source }
     }
 
     pub(super) fn system(what: &'static str) -> impl FnOnce(nix::Error) -> Error {
-        move |errno| Error::System {
-            what,
-            source: errno.into(),
-        }
+        move |errno| Error::System { what, source: errno.into() }
     }
 }

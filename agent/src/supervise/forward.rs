@@ -18,14 +18,11 @@ impl Forwards {
     pub(super) async fn open(publish: &[Publish]) -> Result<Forwards, Error> {
         let mut listeners = Vec::new();
         for port in publish {
-            let listener =
-                TcpListener::bind(port.listen)
-                    .await
-                    .map_err(|source| Error::PortBusy {
-                        listen: port.listen,
-                        source,
-                        holder: ports::holder(port.listen),
-                    })?;
+            let listener = TcpListener::bind(port.listen).await.map_err(|source| Error::PortBusy {
+                listen: port.listen,
+                source,
+                holder: ports::holder(port.listen),
+            })?;
             listeners.push((listener, port.to));
         }
         let mut forwards = Forwards::default();
@@ -70,11 +67,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn free() -> SocketAddr {
-        TcpListener::bind("127.20.0.11:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
+        TcpListener::bind("127.20.0.11:0").await.unwrap().local_addr().unwrap()
     }
 
     #[tokio::test]
@@ -104,14 +97,10 @@ mod tests {
     async fn a_busy_port_names_its_holder() {
         let busy = TcpListener::bind("127.20.0.12:0").await.unwrap();
         let listen = busy.local_addr().unwrap();
-        let error = Forwards::open(&[Publish { listen, to: listen }])
-            .await
-            .err()
-            .unwrap();
+        let error = Forwards::open(&[Publish { listen, to: listen }]).await.err().unwrap();
         let text = error.to_string();
         assert!(
-            text.contains(&listen.to_string())
-                && text.contains(&format!("process {}", std::process::id())),
+            text.contains(&listen.to_string()) && text.contains(&format!("process {}", std::process::id())),
             "{text}"
         );
         assert_eq!(error.exit_code(), crate::exit::PORT_BUSY);

@@ -25,11 +25,7 @@ impl Log {
         if let Some(parent) = self.path.parent() {
             std::fs::create_dir_all(parent).map_err(Error::file("create", parent))?;
         }
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&self.path)
-            .map_err(Error::file("open", &self.path))
+        OpenOptions::new().create(true).append(true).open(&self.path).map_err(Error::file("open", &self.path))
     }
 
     /// Copies the log to `<log>.1` and empties it once it has reached its limit. The service keeps its

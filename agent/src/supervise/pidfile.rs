@@ -37,19 +37,12 @@ pub fn read(path: &Path) -> std::io::Result<Pidfile> {
         };
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        if let Some(pid) = text
-            .split_ascii_whitespace()
-            .next()
-            .and_then(|pid| pid.parse().ok())
-        {
+        if let Some(pid) = text.split_ascii_whitespace().next().and_then(|pid| pid.parse().ok()) {
             return Ok(Pidfile::HeldBy(pid));
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    Err(std::io::Error::new(
-        ErrorKind::InvalidData,
-        "the pidfile is locked but holds no pid",
-    ))
+    Err(std::io::Error::new(ErrorKind::InvalidData, "the pidfile is locked but holds no pid"))
 }
 
 /// A pidfile that this process holds; removed when dropped.
@@ -62,13 +55,7 @@ pub struct Held {
 /// Takes the pidfile: `Ok(Err(pid))` if another process holds it.
 pub fn hold(path: &Path) -> std::io::Result<Result<Held, i32>> {
     loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(path)?;
         let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
             Err((_, nix::Error::EWOULDBLOCK)) => match read(path)? {
@@ -79,8 +66,7 @@ pub fn hold(path: &Path) -> std::io::Result<Result<Held, i32>> {
             Err((_, errno)) => return Err(errno.into()),
         };
         // The former holder may have removed the file between our open and our lock.
-        let same = std::fs::metadata(path)
-            .is_ok_and(|on_disk| file.metadata().is_ok_and(|m| m.ino() == on_disk.ino()));
+        let same = std::fs::metadata(path).is_ok_and(|on_disk| file.metadata().is_ok_and(|m| m.ino() == on_disk.ino()));
         if !same {
             continue;
         }
@@ -88,10 +74,7 @@ pub fn hold(path: &Path) -> std::io::Result<Result<Held, i32>> {
         file.set_len(0)?;
         file.rewind()?;
         writeln!(file, "{pid} {}", super::start_time(pid).unwrap_or(0))?;
-        return Ok(Ok(Held {
-            path: path.into(),
-            _file: file,
-        }));
+        return Ok(Ok(Held { path: path.into(), _file: file }));
     }
 }
 

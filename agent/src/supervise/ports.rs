@@ -17,24 +17,16 @@ pub fn holder(address: SocketAddr) -> Option<Holder> {
     let mut inodes = HashSet::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = std::fs::read_to_string(table).unwrap_or_default();
-        inodes.extend(
-            text.lines()
-                .skip(1)
-                .filter_map(|line| listening(line, address)),
-        );
+        inodes.extend(text.lines().skip(1).filter_map(|line| listening(line, address)));
     }
     if inodes.is_empty() {
         return None;
     }
     let pids = std::fs::read_dir("/proc").ok()?.flatten();
-    let pid = pids
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .find(|pid| owns(*pid, &inodes))?;
+    let pid =
+        pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find(|pid| owns(*pid, &inodes))?;
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let command = String::from_utf8_lossy(&line)
-        .replace('\0', " ")
-        .trim()
-        .to_owned();
+    let command = String::from_utf8_lossy(&line).replace('\0', " ").trim().to_owned();
     Some(Holder { pid, command })
 }
 
@@ -52,11 +44,7 @@ fn listening(line: &str, address: SocketAddr) -> Option<u64> {
 
 /// The kernel prints addresses as 32-bit words in the machine's byte order.
 fn parse_ip(hex: &str) -> Option<IpAddr> {
-    let word = |i: usize| {
-        u32::from_str_radix(hex.get(i * 8..i * 8 + 8)?, 16)
-            .ok()
-            .map(u32::to_ne_bytes)
-    };
+    let word = |i: usize| u32::from_str_radix(hex.get(i * 8..i * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
     match hex.len() {
         8 => Some(IpAddr::V4(Ipv4Addr::from(word(0)?))),
         32 => {
@@ -72,14 +60,10 @@ fn owns(pid: i32, inodes: &HashSet<u64>) -> bool {
     let Ok(fds) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
-    fds.flatten()
-        .filter_map(|fd| std::fs::read_link(fd.path()).ok())
-        .any(|link| {
-            let inode = link
-                .to_str()
-                .and_then(|l| l.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-            inode.is_some_and(|inode| inodes.contains(&inode))
-        })
+    fds.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok()).any(|link| {
+        let inode = link.to_str().and_then(|l| l.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+        inode.is_some_and(|inode| inodes.contains(&inode))
+    })
 }
 
 #[cfg(test)]
@@ -104,10 +88,7 @@ mod tests {
     #[test]
     fn a_mapped_address_is_its_v4_one() {
         assert_eq!(parse_ip("0100007F"), Some("127.0.0.1".parse().unwrap()));
-        assert_eq!(
-            parse_ip("0000000000000000FFFF00000100007F"),
-            Some("127.0.0.1".parse().unwrap())
-        );
+        assert_eq!(parse_ip("0000000000000000FFFF00000100007F"), Some("127.0.0.1".parse().unwrap()));
         assert_eq!(parse_ip("01"), None);
     }
 }

@@ -29,10 +29,7 @@ pub fn processes_in(dir: &Path) -> Vec<Process> {
 
 /// The pids of [`processes_in`].
 pub fn pids_in(dir: &Path) -> Vec<i32> {
-    processes_in(dir)
-        .into_iter()
-        .map(|process| process.pid)
-        .collect()
+    processes_in(dir).into_iter().map(|process| process.pid).collect()
 }
 
 /// When process `pid` started, in clock ticks since boot; `None` if it is gone or a zombie.
@@ -45,10 +42,7 @@ fn lies_in(pid: i32, dir: &Path) -> bool {
         return false;
     };
     // The kernel appends this to the path of a directory that was unlinked.
-    let cwd = cwd
-        .to_str()
-        .and_then(|text| text.strip_suffix(" (deleted)"))
-        .map_or(cwd.clone(), PathBuf::from);
+    let cwd = cwd.to_str().and_then(|text| text.strip_suffix(" (deleted)")).map_or(cwd.clone(), PathBuf::from);
     cwd.starts_with(dir)
 }
 
@@ -58,11 +52,7 @@ fn live(pid: i32) -> Option<Process> {
     if matches!(state, 'Z' | 'X' | 'x') {
         return None;
     }
-    Some(Process {
-        pid,
-        start_time,
-        command: command(pid, &stat),
-    })
+    Some(Process { pid, start_time, command: command(pid, &stat) })
 }
 
 /// State letter and start time (fields 3 and 22, proc(5)); the name in field 2 may hold blanks and brackets.
@@ -74,16 +64,9 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
 
 fn command(pid: i32, stat: &str) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = line
-        .split(|b| *b == 0)
-        .filter(|w| !w.is_empty())
-        .map(String::from_utf8_lossy)
-        .collect();
+    let words: Vec<_> = line.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
     if words.is_empty() {
-        let name = stat
-            .find('(')
-            .zip(stat.rfind(')'))
-            .and_then(|(a, b)| stat.get(a + 1..b));
+        let name = stat.find('(').zip(stat.rfind(')')).and_then(|(a, b)| stat.get(a + 1..b));
         return format!("[{}]", name.unwrap_or("?"));
     }
     words.join(" ")
@@ -95,11 +78,7 @@ mod tests {
     use std::process::{Child, Command};
 
     fn sleeper(cwd: &Path) -> Child {
-        Command::new("sleep")
-            .arg("60")
-            .current_dir(cwd)
-            .spawn()
-            .unwrap()
+        Command::new("sleep").arg("60").current_dir(cwd).spawn().unwrap()
     }
 
     #[test]
@@ -112,11 +91,7 @@ mod tests {
     #[test]
     fn processes_are_found_by_folder_also_below_it_and_when_it_is_deleted_but_not_next_to_it() {
         let root = tempfile::tempdir().unwrap();
-        let (node, sub, other) = (
-            root.path().join("n"),
-            root.path().join("n/data"),
-            root.path().join("n2"),
-        );
+        let (node, sub, other) = (root.path().join("n"), root.path().join("n/data"), root.path().join("n2"));
         std::fs::create_dir_all(&sub).unwrap();
         std::fs::create_dir_all(&other).unwrap();
         let mut children = [sleeper(&node), sleeper(&sub), sleeper(&other)];
@@ -125,20 +100,14 @@ mod tests {
         found.sort_unstable();
         let mut expected = vec![children[0].id() as i32, children[1].id() as i32];
         expected.sort_unstable();
-        let commands: Vec<_> = processes_in(&other)
-            .into_iter()
-            .map(|p| p.command)
-            .collect();
+        let commands: Vec<_> = processes_in(&other).into_iter().map(|p| p.command).collect();
         for child in &mut children {
             child.kill().unwrap();
         }
         // Dead but not yet waited for: a zombie is no process of the node.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !pids_in(&node).is_empty() {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "a zombie counts as live"
-            );
+            assert!(std::time::Instant::now() < deadline, "a zombie counts as live");
             std::thread::yield_now();
         }
         for mut child in children {

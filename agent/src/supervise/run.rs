@@ -21,16 +21,9 @@ pub fn run(spec: &Spec) -> Result<(), Error> {
     std::env::set_current_dir(&spec.cwd).map_err(Error::file("enter", &spec.cwd))?;
     let pid_path = spec.cwd.join(pidfile::PID_FILE);
     let held = pidfile::hold(&pid_path).map_err(Error::file("hold", &pid_path))?;
-    let _held = held.map_err(|pid| Error::AlreadyRunning {
-        node: spec.node.clone(),
-        pid,
-    })?;
-    nix::sys::prctl::set_child_subreaper(true)
-        .map_err(Error::system("become the reaper of the node"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(io("start"))?;
+    let _held = held.map_err(|pid| Error::AlreadyRunning { node: spec.node.clone(), pid })?;
+    nix::sys::prctl::set_child_subreaper(true).map_err(Error::system("become the reaper of the node"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("start"))?;
     runtime.block_on(async { Supervisor::begin(spec).await?.keep().await })
 }
 
@@ -39,14 +32,10 @@ fn become_user(spec: &Spec) -> Result<(), Error> {
     let Some(name) = spec.user.as_ref().filter(|_| Uid::effective().is_root()) else {
         return Ok(());
     };
-    let fail = |reason: String| Error::User {
-        user: name.clone(),
-        reason,
-    };
+    let fail = |reason: String| Error::User { user: name.clone(), reason };
     let user = User::from_name(name).map_err(|e| fail(e.to_string()))?;
     let user = user.ok_or_else(|| fail("there is no such user".into()))?;
-    let c_name =
-        std::ffi::CString::new(name.as_str()).map_err(|_| fail("not a user's name".into()))?;
+    let c_name = std::ffi::CString::new(name.as_str()).map_err(|_| fail("not a user's name".into()))?;
     nix::unistd::initgroups(&c_name, user.gid)
         .and_then(|()| nix::unistd::setgid(user.gid))
         .and_then(|()| nix::unistd::setuid(user.uid))
@@ -84,21 +73,11 @@ impl<'a> Supervisor<'a> {
             last_exit: None,
             since: now(),
         };
-        Ok(Supervisor {
-            spec,
-            log,
-            forwards,
-            service: None,
-            back_off: BackOff::default(),
-            status,
-        })
+        Ok(Supervisor { spec, log, forwards, service: None, back_off: BackOff::default(), status })
     }
 
     async fn keep(mut self) -> Result<(), Error> {
-        let source = |source| Error::System {
-            what: "listen for signals",
-            source,
-        };
+        let source = |source| Error::System { what: "listen for signals", source };
         let mut child = signal(SignalKind::child()).map_err(source)?;
         let mut term = signal(SignalKind::terminate()).map_err(source)?;
         let mut int = signal(SignalKind::interrupt()).map_err(source)?;
@@ -145,12 +124,7 @@ impl<'a> Supervisor<'a> {
 
     fn start(&mut self) -> Result<(), Error> {
         let service = start(self.spec, &self.log)?;
-        tracing::info!(
-            "node {}: {} started as process {}",
-            self.spec.node,
-            self.spec.program.display(),
-            service.pid
-        );
+        tracing::info!("node {}: {} started as process {}", self.spec.node, self.spec.program.display(), service.pid);
         self.status.service_pid = Some(service.pid.as_raw());
         self.service = Some(service);
         self.enter(State::Running)
@@ -172,11 +146,7 @@ impl<'a> Supervisor<'a> {
                 Ok(WaitStatus::StillAlive) | Err(_) => return service_exit,
                 Ok(_) => continue,
             };
-            if self
-                .service
-                .as_ref()
-                .is_some_and(|service| service.pid == pid)
-            {
+            if self.service.as_ref().is_some_and(|service| service.pid == pid) {
                 service_exit = Some(last_exit(status));
             }
         }
@@ -184,14 +154,8 @@ impl<'a> Supervisor<'a> {
 
     /// Notes the service's end; the pause before its next start, or `None` if there is to be none.
     fn ended(&mut self, exit: LastExit) -> Result<Option<Duration>, Error> {
-        let how = exit
-            .signal
-            .clone()
-            .unwrap_or_else(|| format!("code {}", exit.code.unwrap_or_default()));
-        let up = self
-            .service
-            .take()
-            .map_or(Duration::ZERO, |service| service.started.elapsed());
+        let how = exit.signal.clone().unwrap_or_else(|| format!("code {}", exit.code.unwrap_or_default()));
+        let up = self.service.take().map_or(Duration::ZERO, |service| service.started.elapsed());
         self.status.last_exit = Some(exit);
         self.status.service_pid = None;
         if self.spec.restart == Restart::Never {
@@ -216,11 +180,7 @@ impl<'a> Supervisor<'a> {
             return Ok(());
         };
         let signal = self.spec.signal().unwrap_or(Signal::SIGTERM);
-        tracing::info!(
-            "node {}: stopping process {} by {signal}",
-            self.spec.node,
-            service.pid
-        );
+        tracing::info!("node {}: stopping process {} by {signal}", self.spec.node, service.pid);
         let _ = kill(service.pid, signal);
         let deadline = Instant::now() + Duration::from_secs(self.spec.stop_timeout_s);
         loop {
@@ -245,10 +205,7 @@ impl<'a> Supervisor<'a> {
         // A process may fork while we look; look until nobody is left.
         loop {
             let me = std::process::id() as i32;
-            let left: Vec<_> = pids_in(&self.spec.cwd)
-                .into_iter()
-                .filter(|pid| *pid != me)
-                .collect();
+            let left: Vec<_> = pids_in(&self.spec.cwd).into_iter().filter(|pid| *pid != me).collect();
             if left.is_empty() {
                 break;
             }

@@ -49,29 +49,18 @@ pub(super) fn start(spec: &Spec, log: &Log) -> Result<Service, Error> {
         .stdout(log.open()?)
         .stderr(log.open()?)
         .spawn()
-        .map_err(|source| Error::Program {
-            program: spec.program.clone(),
-            source,
-        })?;
+        .map_err(|source| Error::Program { program: spec.program.clone(), source })?;
     // Reaped by the supervisor's own loop, as every other process that ends under it.
-    Ok(Service {
-        pid: Pid::from_raw(child.id() as i32),
-        started: Instant::now(),
-    })
+    Ok(Service { pid: Pid::from_raw(child.id() as i32), started: Instant::now() })
 }
 
 /// The wait status as it is shown in `supervisor.json`.
 pub(super) fn last_exit(status: i32) -> LastExit {
     let status = ExitStatus::from_raw(status);
     let signal = status.signal().map(|number| {
-        nix::sys::signal::Signal::try_from(number)
-            .map_or_else(|_| number.to_string(), |s| s.as_str().to_owned())
+        nix::sys::signal::Signal::try_from(number).map_or_else(|_| number.to_string(), |s| s.as_str().to_owned())
     });
-    LastExit {
-        code: status.code(),
-        signal,
-        at: now(),
-    }
+    LastExit { code: status.code(), signal, at: now() }
 }
 
 #[cfg(test)]

@@ -78,18 +78,10 @@ fn default_stop_timeout() -> u64 {
 impl Spec {
     /// Reads and checks NODE.json.
     pub fn load(path: &Path) -> Result<Spec, Error> {
-        let text = std::fs::read(path).map_err(|source| Error::Unreadable {
-            path: path.into(),
-            source,
-        })?;
-        let spec: Spec = serde_json::from_slice(&text).map_err(|source| Error::Invalid {
-            path: path.into(),
-            source,
-        })?;
-        spec.check().map_err(|reason| Error::Meaning {
-            path: path.into(),
-            reason,
-        })?;
+        let text = std::fs::read(path).map_err(|source| Error::Unreadable { path: path.into(), source })?;
+        let spec: Spec =
+            serde_json::from_slice(&text).map_err(|source| Error::Invalid { path: path.into(), source })?;
+        spec.check().map_err(|reason| Error::Meaning { path: path.into(), reason })?;
         Ok(spec)
     }
 
@@ -99,10 +91,7 @@ impl Spec {
         }
         for (key, path) in [("program", &self.program), ("cwd", &self.cwd)] {
             if !path.is_absolute() {
-                return Err(format!(
-                    "`{key}` must be an absolute path, not {}",
-                    path.display()
-                ));
+                return Err(format!("`{key}` must be an absolute path, not {}", path.display()));
             }
         }
         self.signal()?;
@@ -112,13 +101,8 @@ impl Spec {
     /// `stop_signal` as a signal.
     pub(super) fn signal(&self) -> Result<nix::sys::signal::Signal, String> {
         let name = self.stop_signal.to_ascii_uppercase();
-        let name = if name.starts_with("SIG") {
-            name
-        } else {
-            format!("SIG{name}")
-        };
-        name.parse()
-            .map_err(|_| format!("`stop_signal`: there is no signal {}", self.stop_signal))
+        let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+        name.parse().map_err(|_| format!("`stop_signal`: there is no signal {}", self.stop_signal))
     }
 
     /// The log as an absolute path.
@@ -140,10 +124,7 @@ mod tests {
         assert_eq!(spec.stop_timeout_s, 30);
         assert_eq!(spec.signal(), Ok(nix::sys::signal::Signal::SIGTERM));
         assert_eq!(spec.log_path(), PathBuf::from("/tmp/zoo.log"));
-        assert_eq!(
-            serde_json::from_str::<Spec>(&serde_json::to_string(&spec).unwrap()).unwrap(),
-            spec
-        );
+        assert_eq!(serde_json::from_str::<Spec>(&serde_json::to_string(&spec).unwrap()).unwrap(), spec);
     }
 
     #[test]
@@ -151,12 +132,7 @@ mod tests {
         let relative: Spec = serde_json::from_str(&SMALL.replace("/bin/true", "true")).unwrap();
         assert!(relative.check().unwrap_err().contains("absolute"));
         let misspelt = SMALL.replace("\"node\"", "\"nodes\":1,\"node\"");
-        assert!(
-            serde_json::from_str::<Spec>(&misspelt)
-                .unwrap_err()
-                .to_string()
-                .contains("nodes")
-        );
+        assert!(serde_json::from_str::<Spec>(&misspelt).unwrap_err().to_string().contains("nodes"));
         let mut spec: Spec = serde_json::from_str(SMALL).unwrap();
         spec.stop_signal = "SOMETHING".into();
         assert!(spec.check().unwrap_err().contains("SOMETHING"));
