@@ -1,7 +1,13 @@
 //! labrun-agent: a PostgreSQL node agent, a drop-in for Patroni on ZooKeeper.
 
+pub mod agent;
+pub mod api;
+pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod dcs;
+pub mod decide;
 pub mod exit;
 pub mod logging;
+pub mod postgres;
 pub mod supervise;

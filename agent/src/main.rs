@@ -4,14 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use labrun_agent::{exit, logging, supervise};
+use labrun_agent::{agent, config, exit, logging, supervise};
 
 /// A PostgreSQL node agent: a drop-in for Patroni on ZooKeeper.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(version, arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Patroni's YAML file of this node.
+    #[arg(env = "PATRONI_CONFIG_FILE", required = true)]
+    config: Option<PathBuf>,
+    /// Only check the file.
+    #[arg(long)]
+    validate_config: bool,
 }
 
 #[derive(Subcommand)]
@@ -26,18 +32,26 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::init(tracing::Level::INFO);
-    match arguments.command {
-        Command::Supervise { node } => run_supervisor(&node),
-    }
+    let (validate, config) = (arguments.validate_config, arguments.config.unwrap_or_default());
+    let result = match arguments.command {
+        Some(Command::Supervise { node }) => supervise_node(&node),
+        None if validate => check(&config),
+        None => agent::run(&config).map_err(|error| (error.exit_code(), miette::Report::new(error))),
+    };
+    ExitCode::from(result.unwrap_or_else(|(code, report)| {
+        eprintln!("{report:?}");
+        code
+    }))
 }
 
-fn run_supervisor(node: &Path) -> ExitCode {
-    match supervise::Spec::load(node).and_then(|spec| supervise::run(&spec)) {
-        Ok(()) => ExitCode::from(exit::OK),
-        Err(error) => {
-            let code = error.exit_code();
-            eprintln!("{:?}", miette::Report::new(error));
-            ExitCode::from(code)
-        }
-    }
+fn supervise_node(node: &Path) -> Result<u8, (u8, miette::Report)> {
+    let done = supervise::Spec::load(node).and_then(|spec| supervise::run(&spec));
+    done.map(|()| exit::OK).map_err(|error| (error.exit_code(), miette::Report::new(error)))
+}
+
+fn check(path: &Path) -> Result<u8, (u8, miette::Report)> {
+    let (_, warnings) =
+        config::load(path, std::env::vars()).map_err(|error| (exit::CONFIG, miette::Report::new(error)))?;
+    warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    Ok(if warnings.is_empty() { exit::OK } else { exit::FAILURE })
 }

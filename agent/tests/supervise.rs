@@ -109,6 +109,7 @@ fn a_service_that_dies_is_started_again_and_a_stop_leaves_nothing() {
     let supervisor = node.supervisor.as_ref().unwrap().id() as i32;
     assert_eq!(pidfile::read(&pid_path).unwrap(), pidfile::Pidfile::HeldBy(supervisor));
 
+    wait("the first greeting", || (node.log() == "hello\n").then_some(()));
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
     let status = wait("a second start", || node.status().filter(|s| s.restarts == 1 && s.state == State::Running));
     assert_ne!(status.service_pid, Some(first));

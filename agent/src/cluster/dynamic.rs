@@ -54,10 +54,8 @@ mod tests {
         let text = r#"{"ttl":30,"loop_wait":10,"postgresql":{"use_slots":true,"parameters":{"b":1,"a":"x"}}}"#;
         let mut config = DynamicConfig::parse(text.as_bytes()).unwrap();
         assert_eq!(config.to_json(), text);
-        let patch: Value = serde_json::from_str(
-            r#"{"ttl":null,"pause":true,"postgresql":{"parameters":{"b":2}}}"#,
-        )
-        .unwrap();
+        let patch: Value =
+            serde_json::from_str(r#"{"ttl":null,"pause":true,"postgresql":{"parameters":{"b":2}}}"#).unwrap();
         config.patch(patch.as_object().unwrap());
         assert_eq!(
             config.to_json(),

@@ -34,11 +34,7 @@ impl Failover {
             return Failover::default();
         };
         let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
-        Failover {
-            leader: some(leader),
-            candidate: some(candidate),
-            scheduled_at: None,
-        }
+        Failover { leader: some(leader), candidate: some(candidate), scheduled_at: None }
     }
 
     pub fn to_json(&self) -> String {
@@ -65,10 +61,7 @@ mod tests {
             assert_eq!(Failover::parse(line.as_bytes()).to_json(), line);
         }
         let legacy = Failover::parse(b"a:b");
-        assert_eq!(
-            (legacy.leader.as_deref(), legacy.candidate.as_deref()),
-            (Some("a"), Some("b"))
-        );
+        assert_eq!((legacy.leader.as_deref(), legacy.candidate.as_deref()), (Some("a"), Some("b")));
         assert!(Failover::parse(b"").is_empty() && Failover::parse(b"{}").is_empty());
         assert!(Failover::parse(br#"{"leader":null,"member":""}"#).is_empty());
     }

@@ -50,21 +50,12 @@ impl History {
                 leader: None,
             })
         };
-        History(
-            text.lines()
-                .filter(|text| !text.trim_start().starts_with('#'))
-                .filter_map(line)
-                .collect(),
-        )
+        History(text.lines().filter(|text| !text.trim_start().starts_with('#')).filter_map(line).collect())
     }
 
     pub fn to_value(&self) -> Value {
         let row = |line: &HistoryLine| {
-            let mut row = vec![
-                line.timeline.into(),
-                line.switchpoint.0.into(),
-                line.reason.clone().into(),
-            ];
+            let mut row = vec![line.timeline.into(), line.switchpoint.0.into(), line.reason.clone().into()];
             if let Some(at) = &line.at {
                 row.push(at.clone().into());
                 row.extend(line.leader.clone().map(Value::from));
@@ -80,10 +71,7 @@ impl History {
 
     /// Where `timeline` ended, if it is a former one.
     pub fn switchpoint(&self, timeline: u32) -> Option<Lsn> {
-        self.0
-            .iter()
-            .find(|line| line.timeline == timeline)
-            .map(|line| line.switchpoint)
+        self.0.iter().find(|line| line.timeline == timeline).map(|line| line.switchpoint)
     }
 
     /// The newest former timeline; the current one is greater.

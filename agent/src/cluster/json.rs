@@ -7,24 +7,12 @@ use serde_json::ser::{CharEscape, Formatter, Serializer};
 
 /// Without any blanks, as in every znode.
 pub fn compact<T: Serialize>(value: &T) -> String {
-    render(
-        value,
-        Python {
-            item: b",",
-            colon: b":",
-        },
-    )
+    render(value, Python { item: b",", colon: b":" })
 }
 
 /// With a blank after each comma and colon, as in every REST body.
 pub fn spaced<T: Serialize>(value: &T) -> String {
-    render(
-        value,
-        Python {
-            item: b", ",
-            colon: b": ",
-        },
-    )
+    render(value, Python { item: b", ", colon: b": " })
 }
 
 fn render<T: Serialize>(value: &T, format: Python) -> String {
@@ -41,39 +29,19 @@ struct Python {
 }
 
 impl Formatter for Python {
-    fn begin_array_value<W: ?Sized + io::Write>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            out.write_all(self.item)
-        }
+    fn begin_array_value<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(self.item) }
     }
 
-    fn begin_object_key<W: ?Sized + io::Write>(
-        &mut self,
-        out: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            out.write_all(self.item)
-        }
+    fn begin_object_key<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(self.item) }
     }
 
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
         out.write_all(self.colon)
     }
 
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        out: &mut W,
-        text: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
         for c in text.chars() {
             if c.is_ascii() {
                 out.write_all(&[c as u8])?;
@@ -86,11 +54,7 @@ impl Formatter for Python {
         Ok(())
     }
 
-    fn write_char_escape<W: ?Sized + io::Write>(
-        &mut self,
-        out: &mut W,
-        escape: CharEscape,
-    ) -> io::Result<()> {
+    fn write_char_escape<W: ?Sized + io::Write>(&mut self, out: &mut W, escape: CharEscape) -> io::Result<()> {
         match escape {
             CharEscape::Quote => out.write_all(b"\\\""),
             CharEscape::ReverseSolidus => out.write_all(b"\\\\"),
@@ -113,13 +77,7 @@ mod tests {
     #[test]
     fn spacing_and_escapes_are_those_of_python() {
         let value = json!({"a": [1, 2], "b": {"c": null}, "t": "é\n😀\""});
-        assert_eq!(
-            compact(&value),
-            r#"{"a":[1,2],"b":{"c":null},"t":"\u00e9\n\ud83d\ude00\""}"#
-        );
-        assert_eq!(
-            spaced(&json!({"a": [1, 2], "b": {}})),
-            r#"{"a": [1, 2], "b": {}}"#
-        );
+        assert_eq!(compact(&value), r#"{"a":[1,2],"b":{"c":null},"t":"\u00e9\n\ud83d\ude00\""}"#);
+        assert_eq!(spaced(&json!({"a": [1, 2], "b": {}})), r#"{"a": [1, 2], "b": {}}"#);
     }
 }

@@ -6,9 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A WAL position in bytes; JSON holds it as a number, people read it as `X/Y`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Lsn(pub u64);
 
@@ -34,12 +32,9 @@ impl FromStr for Lsn {
     type Err = NotAnLsn;
 
     fn from_str(text: &str) -> Result<Lsn, NotAnLsn> {
-        let halves = text.split_once('/').and_then(|(high, low)| {
-            Some((
-                u32::from_str_radix(high, 16).ok()?,
-                u32::from_str_radix(low, 16).ok()?,
-            ))
-        });
+        let halves = text
+            .split_once('/')
+            .and_then(|(high, low)| Some((u32::from_str_radix(high, 16).ok()?, u32::from_str_radix(low, 16).ok()?)));
         let (high, low) = halves.ok_or_else(|| NotAnLsn(text.into()))?;
         Ok(Lsn(u64::from(high) << 32 | u64::from(low)))
     }
@@ -54,10 +49,7 @@ mod tests {
         let lsn: Lsn = "0/3000360".parse().unwrap();
         assert_eq!(lsn, Lsn(50332512));
         assert_eq!(lsn.to_string(), "0/3000360");
-        assert_eq!(
-            "A/FFFFFFFF".parse::<Lsn>().unwrap().to_string(),
-            "A/FFFFFFFF"
-        );
+        assert_eq!("A/FFFFFFFF".parse::<Lsn>().unwrap().to_string(), "A/FFFFFFFF");
         assert!("3000360".parse::<Lsn>().is_err() && "x/1".parse::<Lsn>().is_err());
         assert_eq!(Lsn(5).since(Lsn(7)), 0);
     }

@@ -70,9 +70,7 @@ impl MemberData {
     pub fn address(&self) -> Option<(String, u16)> {
         let rest = self.conn_url.split_once("://")?.1;
         let authority = rest.split(['/', '?']).next()?;
-        let authority = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host);
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
             _ => (authority, 5432),
@@ -116,10 +114,8 @@ impl MemberData {
 }
 
 fn priority(tags: &IndexMap<String, Value>, priority: &str, never: &str) -> i64 {
-    if let Some(never) = tags.get(never) {
-        if truthy(never) {
-            return 0;
-        }
+    if tags.get(never).is_some_and(truthy) {
+        return 0;
     }
     match tags.get(priority) {
         Some(Value::Number(number)) => number.as_i64().unwrap_or(1),
@@ -133,10 +129,7 @@ fn truthy(value: &Value) -> bool {
         Value::Null => false,
         Value::Bool(on) => *on,
         Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !matches!(
-            text.to_ascii_lowercase().as_str(),
-            "" | "false" | "off" | "no" | "0"
-        ),
+        Value::String(text) => !matches!(text.to_ascii_lowercase().as_str(), "" | "false" | "off" | "no" | "0"),
         Value::Array(items) => !items.is_empty(),
         Value::Object(items) => !items.is_empty(),
     }
@@ -223,51 +216,22 @@ mod tests {
 
     #[test]
     fn addresses_are_read_from_urls_of_every_shape() {
-        let address = |url: &str| {
-            MemberData {
-                conn_url: url.into(),
-                ..Default::default()
-            }
-            .address()
-        };
-        assert_eq!(
-            address("postgres://127.0.1.1:5432/postgres"),
-            Some(("127.0.1.1".into(), 5432))
-        );
-        assert_eq!(
-            address("postgres://user:p@h:6000/db?a=b"),
-            Some(("h".into(), 6000))
-        );
-        assert_eq!(
-            address("postgres://[::1]:5433/postgres"),
-            Some(("::1".into(), 5433))
-        );
-        assert_eq!(
-            address("postgres://host/postgres"),
-            Some(("host".into(), 5432))
-        );
+        let address = |url: &str| MemberData { conn_url: url.into(), ..Default::default() }.address();
+        assert_eq!(address("postgres://127.0.1.1:5432/postgres"), Some(("127.0.1.1".into(), 5432)));
+        assert_eq!(address("postgres://user:p@h:6000/db?a=b"), Some(("h".into(), 6000)));
+        assert_eq!(address("postgres://[::1]:5433/postgres"), Some(("::1".into(), 5433)));
+        assert_eq!(address("postgres://host/postgres"), Some(("host".into(), 5432)));
         assert_eq!(address(""), None);
     }
 
     #[test]
     fn tags_decide_who_may_lead_and_who_may_be_synchronous() {
-        let member = |tags: Value| MemberData {
-            tags: serde_json::from_value(tags).unwrap(),
-            ..Default::default()
-        };
+        let member = |tags: Value| MemberData { tags: serde_json::from_value(tags).unwrap(), ..Default::default() };
         assert!(member(serde_json::json!({})).may_lead());
         assert!(!member(serde_json::json!({"nofailover": true})).may_lead());
         assert!(!member(serde_json::json!({"failover_priority": 0})).may_lead());
-        assert!(
-            member(serde_json::json!({"nofailover": false, "failover_priority": 0})).may_lead()
-        );
-        assert_eq!(
-            member(serde_json::json!({"nosync": true, "sync_priority": 3})).sync_priority(),
-            0
-        );
-        assert_eq!(
-            member(serde_json::json!({"sync_priority": "3"})).sync_priority(),
-            3
-        );
+        assert!(member(serde_json::json!({"nofailover": false, "failover_priority": 0})).may_lead());
+        assert_eq!(member(serde_json::json!({"nosync": true, "sync_priority": 3})).sync_priority(), 0);
+        assert_eq!(member(serde_json::json!({"sync_priority": "3"})).sync_priority(), 3);
     }
 }

@@ -82,25 +82,23 @@ impl Cluster {
 
     /// The sync key's contents; without the key, nobody is synchronous.
     pub fn sync(&self) -> Sync {
-        self.sync
-            .as_ref()
-            .map(|sync| sync.value.clone())
-            .unwrap_or_default()
+        self.sync.as_ref().map(|sync| sync.value.clone()).unwrap_or_default()
+    }
+
+    /// Whether the sync key's standbys form a quorum rather than being synchronous each.
+    pub fn is_quorum_mode(&self) -> bool {
+        let mode = self.config.as_ref().and_then(|config| config.value.get("synchronous_mode")?.as_str());
+        mode.is_some_and(|mode| mode.eq_ignore_ascii_case("quorum"))
     }
 
     /// The failover key's request, if there is one.
     pub fn failover(&self) -> Option<&Failover> {
-        self.failover
-            .as_ref()
-            .map(|failover| &failover.value)
-            .filter(|failover| !failover.is_empty())
+        self.failover.as_ref().map(|failover| &failover.value).filter(|failover| !failover.is_empty())
     }
 
     /// The last WAL position that a leader published.
     pub fn optime(&self) -> Lsn {
-        self.status
-            .as_ref()
-            .map_or(Lsn(0), |status| status.value.optime)
+        self.status.as_ref().map_or(Lsn(0), |status| status.value.optime)
     }
 }
 
@@ -113,13 +111,8 @@ pub struct Paths {
 impl Paths {
     /// `namespace` as in Patroni's configuration (default `service`); surplus slashes do not matter.
     pub fn new(namespace: &str, scope: &str) -> Paths {
-        let parts = namespace
-            .split('/')
-            .chain(scope.split('/'))
-            .filter(|part| !part.is_empty());
-        Paths {
-            base: parts.fold(String::new(), |path, part| path + "/" + part),
-        }
+        let parts = namespace.split('/').chain(scope.split('/')).filter(|part| !part.is_empty());
+        Paths { base: parts.fold(String::new(), |path, part| path + "/" + part) }
     }
 
     pub fn base(&self) -> &str {
@@ -153,15 +146,8 @@ mod tests {
 
     #[test]
     fn only_ten_digits_make_a_system_identifier() {
-        let key = |value: &str| Initialize {
-            value: value.into(),
-            created: 1,
-            version: 0,
-        };
-        assert_eq!(
-            key("7711190269678379076").system_identifier(),
-            Some(7711190269678379076)
-        );
+        let key = |value: &str| Initialize { value: value.into(), created: 1, version: 0 };
+        assert_eq!(key("7711190269678379076").system_identifier(), Some(7711190269678379076));
         assert_eq!(key("").system_identifier(), None);
         assert_eq!(key("123").system_identifier(), None);
         assert_eq!(key("not a number").system_identifier(), None);

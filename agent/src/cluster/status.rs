@@ -23,10 +23,7 @@ impl Status {
     /// Patroni's own payload, or the bare number of the legacy `optime/leader`.
     pub fn parse(text: &[u8]) -> Status {
         if let Ok(optime) = serde_json::from_slice::<u64>(text) {
-            return Status {
-                optime: Lsn(optime),
-                ..Status::default()
-            };
+            return Status { optime: Lsn(optime), ..Status::default() };
         }
         serde_json::from_slice(text).unwrap_or_default()
     }
@@ -44,10 +41,7 @@ mod tests {
     fn the_captured_payload_survives_a_round_trip_byte_for_byte() {
         let line = r#"{"optime":50331840,"slots":{"pg2":50331840,"pg1":50331840},"retain_slots":["pg1","pg2"]}"#;
         let status = Status::parse(line.as_bytes());
-        assert_eq!(
-            (status.optime, status.to_json().as_str()),
-            (Lsn(50331840), line)
-        );
+        assert_eq!((status.optime, status.to_json().as_str()), (Lsn(50331840), line));
         assert_eq!(Status::parse(b"123").optime, Lsn(123));
         assert_eq!(Status::parse(b"garbage"), Status::default());
     }

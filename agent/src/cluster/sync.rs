@@ -30,11 +30,7 @@ impl Sync {
     pub fn new(leader: &str, standbys: impl IntoIterator<Item = String>) -> Sync {
         let mut standbys: Vec<_> = standbys.into_iter().collect();
         standbys.sort();
-        Sync {
-            leader: Some(leader.into()),
-            quorum: 0,
-            standbys,
-        }
+        Sync { leader: Some(leader.into()), quorum: 0, standbys }
     }
 
     /// What cannot be read, names nobody.
@@ -43,32 +39,16 @@ impl Sync {
             return Sync::default();
         };
         let names = raw.sync_standby.unwrap_or_default();
-        let standbys = names
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned);
-        let quorum = raw
-            .quorum
-            .as_u64()
-            .or_else(|| raw.quorum.as_str()?.parse().ok())
-            .unwrap_or(0);
-        Sync {
-            leader: raw.leader.filter(|name| !name.is_empty()),
-            quorum: quorum as u32,
-            standbys: standbys.collect(),
-        }
+        let standbys = names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
+        let quorum = raw.quorum.as_u64().or_else(|| raw.quorum.as_str()?.parse().ok()).unwrap_or(0);
+        Sync { leader: raw.leader.filter(|name| !name.is_empty()), quorum: quorum as u32, standbys: standbys.collect() }
     }
 
     pub fn to_json(&self) -> String {
         let Some(leader) = &self.leader else {
             return "{}".into();
         };
-        let standbys = if self.standbys.is_empty() {
-            Value::Null
-        } else {
-            Value::from(self.standbys.join(","))
-        };
+        let standbys = if self.standbys.is_empty() { Value::Null } else { Value::from(self.standbys.join(",")) };
         text::compact(&json!({"leader": leader, "quorum": self.quorum, "sync_standby": standbys}))
     }
 
@@ -79,16 +59,12 @@ impl Sync {
 
     /// Whether `name` is one of the synchronous standbys. Names match without regard to case.
     pub fn has_standby(&self, name: &str) -> bool {
-        self.standbys
-            .iter()
-            .any(|standby| standby.eq_ignore_ascii_case(name))
+        self.standbys.iter().any(|standby| standby.eq_ignore_ascii_case(name))
     }
 
     /// Whether `name` wrote the key as the leader.
     pub fn is_leader(&self, name: &str) -> bool {
-        self.leader
-            .as_ref()
-            .is_some_and(|leader| leader.eq_ignore_ascii_case(name))
+        self.leader.as_ref().is_some_and(|leader| leader.eq_ignore_ascii_case(name))
     }
 
     /// Whether `name` is the leader or a standby of this key.

@@ -20,30 +20,12 @@ const VARIABLES: &[(&str, &str)] = &[
     ("POSTGRESQL_CONFIG_DIR", "postgresql.config_dir"),
     ("POSTGRESQL_BIN_DIR", "postgresql.bin_dir"),
     ("POSTGRESQL_PGPASS", "postgresql.pgpass"),
-    (
-        "SUPERUSER_USERNAME",
-        "postgresql.authentication.superuser.username",
-    ),
-    (
-        "SUPERUSER_PASSWORD",
-        "postgresql.authentication.superuser.password",
-    ),
-    (
-        "REPLICATION_USERNAME",
-        "postgresql.authentication.replication.username",
-    ),
-    (
-        "REPLICATION_PASSWORD",
-        "postgresql.authentication.replication.password",
-    ),
-    (
-        "REWIND_USERNAME",
-        "postgresql.authentication.rewind.username",
-    ),
-    (
-        "REWIND_PASSWORD",
-        "postgresql.authentication.rewind.password",
-    ),
+    ("SUPERUSER_USERNAME", "postgresql.authentication.superuser.username"),
+    ("SUPERUSER_PASSWORD", "postgresql.authentication.superuser.password"),
+    ("REPLICATION_USERNAME", "postgresql.authentication.replication.username"),
+    ("REPLICATION_PASSWORD", "postgresql.authentication.replication.password"),
+    ("REWIND_USERNAME", "postgresql.authentication.rewind.username"),
+    ("REWIND_PASSWORD", "postgresql.authentication.rewind.password"),
 ];
 
 const PREFIX: &str = "PATRONI_";
@@ -62,11 +44,7 @@ pub(super) fn apply(value: &mut Value, environment: impl IntoIterator<Item = (St
         let Some((_, path)) = VARIABLES.iter().find(|(variable, _)| *variable == name) else {
             continue;
         };
-        let parsed = if name == "ZOOKEEPER_HOSTS" {
-            hosts(&text)
-        } else {
-            text.into()
-        };
+        let parsed = if name == "ZOOKEEPER_HOSTS" { hosts(&text) } else { text.into() };
         set(value, path, parsed);
     }
 }
@@ -74,10 +52,7 @@ pub(super) fn apply(value: &mut Value, environment: impl IntoIterator<Item = (St
 /// Patroni reads this one as YAML; a bare list of quoted hosts is common, too.
 fn hosts(text: &str) -> Value {
     let text = text.trim().trim_start_matches('[').trim_end_matches(']');
-    text.split(',')
-        .map(|host| host.trim().trim_matches(['\'', '"']))
-        .filter(|host| !host.is_empty())
-        .collect()
+    text.split(',').map(|host| host.trim().trim_matches(['\'', '"'])).filter(|host| !host.is_empty()).collect()
 }
 
 fn set(value: &mut Value, path: &str, new: Value) {

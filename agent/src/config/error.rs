@@ -11,16 +11,10 @@ use thiserror::Error;
 pub enum Error {
     #[error("cannot read the configuration {}: {source}", path.display())]
     #[diagnostic(code(config::unreadable))]
-    Unreadable {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
 
     #[error("{file}: {reason}")]
-    #[diagnostic(
-        code(config::yaml),
-        help("check the indentation: nested keys are indented by blanks, never by tabs")
-    )]
+    #[diagnostic(code(config::yaml), help("check the indentation: nested keys are indented by blanks, never by tabs"))]
     Yaml { file: String, reason: String },
 
     #[error(transparent)]

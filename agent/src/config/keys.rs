@@ -45,33 +45,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "thread_pool_size",
         ],
     ),
-    (
-        "zookeeper",
-        &[
-            "hosts",
-            "use_ssl",
-            "cacert",
-            "cert",
-            "key",
-            "key_password",
-            "verify",
-            "set_acls",
-            "auth_data",
-        ],
-    ),
-    (
-        "bootstrap",
-        &[
-            "dcs",
-            "method",
-            "initdb",
-            "pg_hba",
-            "pg_ident",
-            "post_bootstrap",
-            "post_init",
-            "users",
-        ],
-    ),
+    ("zookeeper", &["hosts", "use_ssl", "cacert", "cert", "key", "key_password", "verify", "set_acls", "auth_data"]),
+    ("bootstrap", &["dcs", "method", "initdb", "pg_hba", "pg_ident", "post_bootstrap", "post_init", "users"]),
     ("bootstrap.dcs", DYNAMIC),
     (
         "bootstrap.dcs.postgresql",
@@ -137,10 +112,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "barman",
         ],
     ),
-    (
-        "postgresql.authentication",
-        &["superuser", "replication", "rewind"],
-    ),
+    ("postgresql.authentication", &["superuser", "replication", "rewind"]),
     ("tags", &[]),
 ];
 
@@ -186,11 +158,7 @@ fn walk(file: &str, path: &str, node: &Node, warnings: &mut Vec<Warning>) {
         return;
     };
     for (key, child) in node.entries() {
-        let below = if path.is_empty() {
-            key.name.clone()
-        } else {
-            format!("{path}.{}", key.name)
-        };
+        let below = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
         let own_section = path == "bootstrap" || path == "postgresql";
         // A custom bootstrap or replica method has a section of the method's name.
         let custom = own_section && matches!(child, Node::Map(_));
@@ -198,43 +166,24 @@ fn walk(file: &str, path: &str, node: &Node, warnings: &mut Vec<Warning>) {
             walk(file, &below, child, warnings);
             continue;
         }
-        warnings.push(Warning {
-            file: file.into(),
-            line: key.line,
-            text: complaint(path, &key.name),
-        });
+        warnings.push(Warning { file: file.into(), line: key.line, text: complaint(path, &key.name) });
     }
 }
 
 fn complaint(path: &str, key: &str) -> String {
-    let here = if path.is_empty() {
-        "at the top level".to_owned()
-    } else {
-        format!("in `{path}`")
-    };
+    let here = if path.is_empty() { "at the top level".to_owned() } else { format!("in `{path}`") };
     if path.is_empty() && OTHER_STORES.contains(&key) {
-        return format!(
-            "`{key}` is ignored: labrun-agent keeps the cluster in ZooKeeper (`zookeeper:`)"
-        );
+        return format!("`{key}` is ignored: labrun-agent keeps the cluster in ZooKeeper (`zookeeper:`)");
     }
     let homes: Vec<_> = SECTIONS
         .iter()
         .filter(|(section, keys)| *section != path && keys.contains(&key))
-        .map(|(section, _)| {
-            if section.is_empty() {
-                "the top level".to_owned()
-            } else {
-                format!("`{section}`")
-            }
-        })
+        .map(|(section, _)| if section.is_empty() { "the top level".to_owned() } else { format!("`{section}`") })
         .collect();
     if homes.is_empty() {
         return format!("`{key}` is no key that is known {here}; it is ignored");
     }
-    format!(
-        "`{key}` is ignored {here}; it belongs to {} (check the indentation)",
-        homes.join(" or ")
-    )
+    format!("`{key}` is ignored {here}; it belongs to {} (check the indentation)", homes.join(" or "))
 }
 
 #[cfg(test)]
@@ -243,16 +192,12 @@ mod tests {
     use super::*;
 
     fn complaints(text: &str) -> Vec<String> {
-        check("f", &parse("f", text).unwrap())
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check("f", &parse("f", text).unwrap()).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_misplaced_key_is_named_with_its_line_and_its_home() {
-        let found =
-            complaints("scope: a\nttl: 30\nbootstrap:\n  dcs:\n    ttl: 30\n    use_slots: true\n");
+        let found = complaints("scope: a\nttl: 30\nbootstrap:\n  dcs:\n    ttl: 30\n    use_slots: true\n");
         assert_eq!(
             found,
             [
@@ -268,9 +213,6 @@ mod tests {
             "scop: a\netcd: {}\ntags: {any: 1}\npostgresql: {parameters: {x: 1}, my_method: {command: c}}\n",
         );
         assert_eq!(found.len(), 2);
-        assert!(
-            found[0].contains("`scop` is no key") && found[1].contains("ZooKeeper"),
-            "{found:?}"
-        );
+        assert!(found[0].contains("`scop` is no key") && found[1].contains("ZooKeeper"), "{found:?}");
     }
 }

@@ -97,48 +97,31 @@ pub struct Credentials {
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("username", &self.username)
-            .finish_non_exhaustive()
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
     }
 }
 
 impl Config {
     /// `conn_url` of the member key.
     pub fn conn_url(&self) -> String {
-        format!(
-            "postgres://{}:{}/{}",
-            bracketed(&self.connect_address.host),
-            self.connect_address.port,
-            self.database
-        )
+        format!("postgres://{}:{}/{}", bracketed(&self.connect_address.host), self.connect_address.port, self.database)
     }
 
     /// `api_url` of the member key.
     pub fn api_url(&self) -> String {
         let address = &self.restapi.connect_address;
-        format!(
-            "http://{}:{}/patroni",
-            bracketed(&address.host),
-            address.port
-        )
+        format!("http://{}:{}/patroni", bracketed(&address.host), address.port)
     }
 
     /// The path of one of PostgreSQL's programs.
     pub fn program(&self, name: &str) -> PathBuf {
         let file = self.bin_name.get(name).map_or(name, String::as_str);
-        self.bin_dir
-            .as_ref()
-            .map_or_else(|| PathBuf::from(file), |dir| dir.join(file))
+        self.bin_dir.as_ref().map_or_else(|| PathBuf::from(file), |dir| dir.join(file))
     }
 }
 
 fn bracketed(host: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 /// Reads values by their path and says where an unusable one stands.
@@ -150,24 +133,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn get(&self, path: &[&str]) -> Option<&Value> {
-        path.iter()
-            .try_fold(self.value, |value, name| value.get(name))
-            .filter(|value| !value.is_null())
+        path.iter().try_fold(self.value, |value, name| value.get(name)).filter(|value| !value.is_null())
     }
 
     fn text(&self, path: &[&str]) -> Result<Option<String>, Error> {
         match self.get(path) {
             None => Ok(None),
-            Some(value) => scalar(value)
-                .map(Some)
-                .ok_or_else(|| self.wrong(path, "must be a text")),
+            Some(value) => scalar(value).map(Some).ok_or_else(|| self.wrong(path, "must be a text")),
         }
     }
 
     fn required(&self, path: &[&str]) -> Result<String, Error> {
-        self.text(path)?
-            .filter(|text| !text.is_empty())
-            .ok_or_else(|| self.wrong(path, "is missing"))
+        self.text(path)?.filter(|text| !text.is_empty()).ok_or_else(|| self.wrong(path, "is missing"))
     }
 
     fn map(&self, path: &[&str]) -> Result<Map<String, Value>, Error> {
@@ -191,22 +168,14 @@ impl Reader<'_> {
         let key = self.tree.nearest(path);
         let span = key.and_then(|key| Some(SourceSpan::from((key.offset?, key.name.len()))));
         let last = path.last().copied().unwrap_or_default();
-        let misplaced = path.len() > 1
-            && self
-                .tree
-                .root
-                .entries()
-                .iter()
-                .any(|(key, _)| key.name == last);
+        let misplaced = path.len() > 1 && self.tree.root.entries().iter().any(|(key, _)| key.name == last);
         Error::Invalid(Box::new(Invalid {
             file: self.file.into(),
             line: key.map_or(1, |key| key.line),
             reason: format!("`{}` {reason}", path.join(".")),
             text: NamedSource::new(self.file, self.tree.text.clone()).with_language("YAML"),
             span,
-            help: misplaced.then(|| {
-                format!("`{last}` stands at the top level: has the indentation been lost?")
-            }),
+            help: misplaced.then(|| format!("`{last}` stands at the top level: has the indentation been lost?")),
         }))
     }
 }
@@ -225,47 +194,35 @@ fn address(text: &str, default_port: u16) -> Option<Address> {
     let text = text.trim();
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port))
-            if !port.contains(']')
-                && (!host.contains(':') || host.contains('[') || host.contains(',')) =>
+            if !port.contains(']') && (!host.contains(':') || host.contains('[') || host.contains(',')) =>
         {
             (host, port.parse().ok()?)
         }
         _ => (text, default_port),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    (!host.is_empty()).then(|| Address {
-        host: host.to_owned(),
-        port,
-    })
+    (!host.is_empty()).then(|| Address { host: host.to_owned(), port })
 }
 
 fn strings(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
-        Some(Value::String(text)) => text
-            .split(',')
-            .map(|part| part.trim().to_owned())
-            .filter(|part| !part.is_empty())
-            .collect(),
+        Some(Value::String(text)) => {
+            text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+        }
         _ => Vec::new(),
     }
 }
 
 /// A list of options as it is written under `initdb:` or `basebackup:`.
 pub(super) fn list_options(value: Option<&Value>) -> Vec<ListOption> {
-    let pair = |(name, value): (&String, &Value)| ListOption {
-        name: name.clone(),
-        value: scalar(value),
-    };
+    let pair = |(name, value): (&String, &Value)| ListOption { name: name.clone(), value: scalar(value) };
     match value {
         Some(Value::Array(items)) => items
             .iter()
             .flat_map(|item| match item {
                 Value::Object(map) => map.iter().map(pair).collect(),
-                other => scalar(other)
-                    .map(|name| ListOption { name, value: None })
-                    .into_iter()
-                    .collect::<Vec<_>>(),
+                other => scalar(other).map(|name| ListOption { name, value: None }).into_iter().collect::<Vec<_>>(),
             })
             .collect(),
         Some(Value::Object(map)) => map.iter().map(pair).collect(),
@@ -273,12 +230,7 @@ pub(super) fn list_options(value: Option<&Value>) -> Vec<ListOption> {
     }
 }
 
-pub(super) fn from_value(
-    file: &str,
-    tree: &Tree,
-    value: &Value,
-    warnings: &mut Vec<Warning>,
-) -> Result<Config, Error> {
+pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut Vec<Warning>) -> Result<Config, Error> {
     let r = Reader { file, tree, value };
     let scope = r.required(&["scope"])?;
     let name = r.required(&["name"])?;
@@ -291,23 +243,13 @@ pub(super) fn from_value(
     let (rest_listen, rest_connect) = addresses(&r, "restapi", 8008, "127.0.0.1")?;
     let pgpass = match r.text(&["postgresql", "pgpass"])? {
         Some(path) => path.into(),
-        None => {
-            PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join("pgpass")
-        }
+        None => PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join("pgpass"),
     };
     for section in ["superuser", "replication"] {
-        if r.get(&["postgresql", "authentication", section, "password"])
-            .is_none()
-        {
+        if r.get(&["postgresql", "authentication", section, "password"]).is_none() {
             let text = format!("`postgresql.authentication.{section}` has no password");
-            let line = tree
-                .nearest(&["postgresql", "authentication", section])
-                .map_or(0, |key| key.line);
-            warnings.push(Warning {
-                file: file.into(),
-                line,
-                text,
-            });
+            let line = tree.nearest(&["postgresql", "authentication", section]).map_or(0, |key| key.line);
+            warnings.push(Warning { file: file.into(), line, text });
         }
     }
     Ok(Config {
@@ -325,25 +267,16 @@ pub(super) fn from_value(
         connect_address,
         proxy_address: r.text(&["postgresql", "proxy_address"])?,
         data_dir: std::path::absolute(&data_dir).unwrap_or_else(|_| data_dir.into()),
-        bin_dir: r
-            .text(&["postgresql", "bin_dir"])?
-            .filter(|dir| !dir.is_empty())
-            .map(PathBuf::from),
+        bin_dir: r.text(&["postgresql", "bin_dir"])?.filter(|dir| !dir.is_empty()).map(PathBuf::from),
         bin_name: r
             .map(&["postgresql", "bin_name"])?
             .iter()
             .filter_map(|(k, v)| Some((k.clone(), scalar(v)?)))
             .collect(),
         pgpass: std::path::absolute(&pgpass).unwrap_or(pgpass),
-        database: r
-            .text(&["postgresql", "database"])?
-            .unwrap_or_else(|| "postgres".into()),
+        database: r.text(&["postgresql", "database"])?.unwrap_or_else(|| "postgres".into()),
         authentication: authentication(&r)?,
-        tags: r
-            .map(&["tags"])?
-            .into_iter()
-            .filter(|(name, value)| tag_is_published(name, value, &r))
-            .collect(),
+        tags: r.map(&["tags"])?.into_iter().filter(|(name, value)| tag_is_published(name, value, &r)).collect(),
         postgresql,
     })
 }
@@ -363,10 +296,8 @@ fn tag_is_published(name: &str, value: &Value, r: &Reader) -> bool {
 
 fn zookeeper_hosts(r: &Reader) -> Result<Vec<String>, Error> {
     let hosts: Vec<_> = strings(r.get(&["zookeeper", "hosts"]));
-    let hosts: Option<Vec<_>> = hosts
-        .iter()
-        .map(|host| address(host, 2181).map(|a| format!("{}:{}", bracketed(&a.host), a.port)))
-        .collect();
+    let hosts: Option<Vec<_>> =
+        hosts.iter().map(|host| address(host, 2181).map(|a| format!("{}:{}", bracketed(&a.host), a.port))).collect();
     match hosts {
         Some(hosts) if !hosts.is_empty() => Ok(hosts),
         Some(_) => Err(r.wrong(&["zookeeper", "hosts"], "is missing")),
@@ -375,31 +306,17 @@ fn zookeeper_hosts(r: &Reader) -> Result<Vec<String>, Error> {
 }
 
 /// `listen` and `connect_address` of a section; the latter follows from the former where that names one host.
-fn addresses(
-    r: &Reader,
-    section: &str,
-    port: u16,
-    default: &str,
-) -> Result<(Address, Address), Error> {
-    let listen = r.address(&[section, "listen"], port)?.unwrap_or(Address {
-        host: default.into(),
-        port,
-    });
+fn addresses(r: &Reader, section: &str, port: u16, default: &str) -> Result<(Address, Address), Error> {
+    let listen = r.address(&[section, "listen"], port)?.unwrap_or(Address { host: default.into(), port });
     if let Some(connect) = r.address(&[section, "connect_address"], listen.port)? {
         return Ok((listen, connect));
     }
     let first = listen.host.split(',').next().unwrap_or_default().trim();
     if matches!(first, "*" | "0.0.0.0" | "::" | "") {
-        let reason = format!(
-            "is missing, and does not follow from `listen: {}`",
-            listen.host
-        );
+        let reason = format!("is missing, and does not follow from `listen: {}`", listen.host);
         return Err(r.wrong(&[section, "connect_address"], &reason));
     }
-    let connect = Address {
-        host: first.to_owned(),
-        port: listen.port,
-    };
+    let connect = Address { host: first.to_owned(), port: listen.port };
     Ok((listen, connect))
 }
 
@@ -431,16 +348,9 @@ fn authentication(r: &Reader) -> Result<Authentication, Error> {
     };
     let fallback = std::env::var("USER").unwrap_or_else(|_| "postgres".into());
     Ok(Authentication {
-        superuser: user("superuser")?.unwrap_or(Credentials {
-            username: fallback,
-            password: None,
-        }),
-        replication: user("replication")?.ok_or_else(|| {
-            r.wrong(
-                &["postgresql", "authentication", "replication", "username"],
-                "is missing",
-            )
-        })?,
+        superuser: user("superuser")?.unwrap_or(Credentials { username: fallback, password: None }),
+        replication: user("replication")?
+            .ok_or_else(|| r.wrong(&["postgresql", "authentication", "replication", "username"], "is missing"))?,
         rewind: user("rewind")?,
     })
 }
@@ -460,74 +370,33 @@ mod tests {
     fn the_reference_file_is_read_whole_and_without_a_warning() {
         let (config, warnings) = config(REFERENCE).unwrap();
         assert_eq!(warnings, []);
-        assert_eq!(
-            (config.scope.as_str(), config.name.as_str()),
-            ("my_cluster", "postgresql0")
-        );
+        assert_eq!((config.scope.as_str(), config.name.as_str()), ("my_cluster", "postgresql0"));
         assert_eq!(config.conn_url(), "postgres://pg-master:5432/postgres");
         assert_eq!(config.api_url(), "http://pg-master:8008/patroni");
         assert_eq!(config.zookeeper_hosts, ["zoo:2181"]);
-        assert_eq!(
-            config.listen,
-            Address {
-                host: "0.0.0.0".into(),
-                port: 5432
-            }
-        );
-        assert_eq!(
-            config.authentication.replication.password.as_deref(),
-            Some("rep-pass")
-        );
+        assert_eq!(config.listen, Address { host: "0.0.0.0".into(), port: 5432 });
+        assert_eq!(config.authentication.replication.password.as_deref(), Some("rep-pass"));
         assert_eq!(config.bootstrap.pg_hba.len(), 2);
         assert_eq!(config.bootstrap.dcs["ttl"], 30);
         // All four tags are off, so none is published.
         assert!(config.tags.is_empty());
-        assert!(
-            !format!("{config:?}").contains("rep-pass"),
-            "a password shows"
-        );
-        assert_eq!(
-            config.program("initdb"),
-            PathBuf::from("/usr/lib/postgresql/15/bin/initdb")
-        );
+        assert!(!format!("{config:?}").contains("rep-pass"), "a password shows");
+        assert_eq!(config.program("initdb"), PathBuf::from("/usr/lib/postgresql/15/bin/initdb"));
     }
 
     #[test]
     fn errors_name_the_line_and_lost_indentation() {
         let without = REFERENCE.replace("scope: my_cluster", "scop: my_cluster");
-        assert!(
-            config(&without)
-                .unwrap_err()
-                .to_string()
-                .contains("`scope` is missing")
-        );
-        let lost: String = REFERENCE
-            .lines()
-            .map(|line| line.trim_start().to_owned() + "\n")
-            .collect();
+        assert!(config(&without).unwrap_err().to_string().contains("`scope` is missing"));
+        let lost: String = REFERENCE.lines().map(|line| line.trim_start().to_owned() + "\n").collect();
         // Every `listen:` now stands at the top level, twice.
-        assert!(
-            config(&lost)
-                .unwrap_err()
-                .to_string()
-                .contains("postgres0.yml")
-        );
+        assert!(config(&lost).unwrap_err().to_string().contains("postgres0.yml"));
         let flat = "scope: a\nname: b\nzookeeper:\nhosts: ['z:2181']\n";
-        let Error::Invalid(invalid) = config(flat).unwrap_err() else {
-            panic!("another error")
-        };
+        let Error::Invalid(invalid) = config(flat).unwrap_err() else { panic!("another error") };
         assert_eq!(invalid.line, 3);
         assert!(invalid.help.unwrap().contains("indentation"));
-        let wrong = REFERENCE.replace(
-            "connect_address: pg-master:8008",
-            "connect_address: pg-master:port",
-        );
-        assert!(
-            config(&wrong)
-                .unwrap_err()
-                .to_string()
-                .contains("postgres0.yml:6")
-        );
+        let wrong = REFERENCE.replace("connect_address: pg-master:8008", "connect_address: pg-master:port");
+        assert!(config(&wrong).unwrap_err().to_string().contains("postgres0.yml:6"));
     }
 
     #[test]
@@ -536,35 +405,21 @@ mod tests {
         let text = REFERENCE.split("tags:").next().unwrap().to_owned() + "tags:" + yaml;
         let (config, _) = config(&text).unwrap();
         let tags = serde_json::to_string(&config.tags).unwrap();
-        assert_eq!(
-            tags,
-            r#"{"nofailover":false,"clonefrom":true,"failover_priority":2,"mytag":"1"}"#
-        );
+        assert_eq!(tags, r#"{"nofailover":false,"clonefrom":true,"failover_priority":2,"mytag":"1"}"#);
     }
 
     #[test]
     fn connect_address_follows_from_listen_unless_that_is_everything() {
         let text = REFERENCE.replace("  connect_address: pg-master:5432\n", "");
-        assert!(
-            config(&text)
-                .unwrap_err()
-                .to_string()
-                .contains("postgresql.connect_address")
-        );
+        assert!(config(&text).unwrap_err().to_string().contains("postgresql.connect_address"));
         let text = text.replace("listen: 0.0.0.0:5432", "listen: 127.0.0.5,10.0.0.1:6000");
-        assert_eq!(
-            config(&text).unwrap().0.conn_url(),
-            "postgres://127.0.0.5:6000/postgres"
-        );
+        assert_eq!(config(&text).unwrap().0.conn_url(), "postgres://127.0.0.5:6000/postgres");
     }
 
     #[test]
     fn options_are_lists_of_words_and_pairs() {
         let value = serde_json::json!(["data-checksums", {"encoding": "UTF8"}]);
-        let options: Vec<_> = list_options(Some(&value))
-            .iter()
-            .map(ListOption::argument)
-            .collect();
+        let options: Vec<_> = list_options(Some(&value)).iter().map(ListOption::argument).collect();
         assert_eq!(options, ["--data-checksums", "--encoding=UTF8"]);
     }
 }

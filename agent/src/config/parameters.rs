@@ -27,11 +27,7 @@ const CONTROLLED: &[(&str, &str, Rule)] = &[
     ("listen_addresses", "", Rule::Own),
     ("port", "", Rule::Own),
     ("cluster_name", "", Rule::Own),
-    (
-        "wal_level",
-        "replica",
-        Rule::OneOf(&["replica", "logical", "hot_standby"]),
-    ),
+    ("wal_level", "replica", Rule::OneOf(&["replica", "logical", "hot_standby"])),
     ("hot_standby", "on", Rule::True),
     ("max_connections", "100", Rule::AtLeast(25)),
     ("max_wal_senders", "10", Rule::AtLeast(3)),
@@ -77,11 +73,7 @@ const RECOVERY: &[&str] = &[
 ];
 
 /// The parameters in force: `dynamic` with `local` over it, and the controlled ones.
-pub(super) fn effective(
-    dynamic: &Map<String, Value>,
-    local: &Map<String, Value>,
-    own: [String; 3],
-) -> Parameters {
+pub(super) fn effective(dynamic: &Map<String, Value>, local: &Map<String, Value>, own: [String; 3]) -> Parameters {
     let mut parameters = Parameters::new();
     for (source, is_local) in [(dynamic, false), (local, true)] {
         for (name, value) in source {
@@ -94,16 +86,10 @@ pub(super) fn effective(
     }
     keep_segments_become_keep_size(&mut parameters);
     for (name, default, _) in CONTROLLED {
-        parameters
-            .entry((*name).to_owned())
-            .or_insert_with(|| (*default).to_owned());
+        parameters.entry((*name).to_owned()).or_insert_with(|| (*default).to_owned());
     }
     let [listen_addresses, port, cluster_name] = own;
-    for (name, value) in [
-        ("listen_addresses", listen_addresses),
-        ("port", port),
-        ("cluster_name", cluster_name),
-    ] {
+    for (name, value) in [("listen_addresses", listen_addresses), ("port", port), ("cluster_name", cluster_name)] {
         parameters.insert(name.into(), value);
     }
     if parameters["wal_level"] == "hot_standby" {
@@ -120,10 +106,7 @@ fn may_set(name: &str, value: &str, is_local: bool) -> bool {
     if name == "wal_keep_segments" {
         return !is_local && value.parse::<i64>().is_ok_and(|segments| segments >= 1);
     }
-    match CONTROLLED
-        .iter()
-        .find(|(controlled, ..)| *controlled == name)
-    {
+    match CONTROLLED.iter().find(|(controlled, ..)| *controlled == name) {
         None => true,
         Some((_, _, rule)) => !is_local && obeys(rule, value),
     }
@@ -149,9 +132,7 @@ fn boolean(value: &str) -> Option<bool> {
 }
 
 fn megabytes(value: &str) -> Option<i64> {
-    let digits = value
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(value.len());
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let number: i64 = value[..digits].parse().ok()?;
     match value[digits..].trim() {
         "" | "MB" => Some(number),
@@ -164,13 +145,8 @@ fn megabytes(value: &str) -> Option<i64> {
 
 /// Since PostgreSQL 13 the name is wal_keep_size; a segment has 16 MB.
 fn keep_segments_become_keep_size(parameters: &mut Parameters) {
-    if let Some(segments) = parameters
-        .shift_remove("wal_keep_segments")
-        .and_then(|text| text.parse::<u64>().ok())
-    {
-        parameters
-            .entry("wal_keep_size".into())
-            .or_insert_with(|| format!("{}MB", segments * 16));
+    if let Some(segments) = parameters.shift_remove("wal_keep_segments").and_then(|text| text.parse::<u64>().ok()) {
+        parameters.entry("wal_keep_size".into()).or_insert_with(|| format!("{}MB", segments * 16));
     }
 }
 
@@ -192,11 +168,7 @@ mod tests {
 
     fn parameters(dynamic: Value, local: Value) -> Parameters {
         let own = ["127.0.0.1".into(), "5432".into(), "demo".into()];
-        effective(
-            dynamic.as_object().unwrap(),
-            local.as_object().unwrap(),
-            own,
-        )
+        effective(dynamic.as_object().unwrap(), local.as_object().unwrap(), own)
     }
 
     #[test]
@@ -207,14 +179,8 @@ mod tests {
         );
         assert_eq!(p["work_mem"], "8MB");
         assert_eq!(p["max_connections"], "50");
-        assert_eq!(
-            (p["port"].as_str(), p["listen_addresses"].as_str()),
-            ("5432", "127.0.0.1")
-        );
-        assert_eq!(
-            (p["cluster_name"].as_str(), p["archive_mode"].as_str()),
-            ("demo", "on")
-        );
+        assert_eq!((p["port"].as_str(), p["listen_addresses"].as_str()), ("5432", "127.0.0.1"));
+        assert_eq!((p["cluster_name"].as_str(), p["archive_mode"].as_str()), ("demo", "on"));
         assert!(p.keys().is_sorted());
     }
 
@@ -224,47 +190,22 @@ mod tests {
             json!({"max_connections": 10, "hot_standby": "off", "wal_level": "minimal", "wal_log_hints": "x"}),
             json!({}),
         );
-        assert_eq!(
-            (p["max_connections"].as_str(), p["hot_standby"].as_str()),
-            ("100", "on")
-        );
-        assert_eq!(
-            (p["wal_level"].as_str(), p["wal_log_hints"].as_str()),
-            ("replica", "on")
-        );
-        assert!(
-            !parameters(json!({"primary_conninfo": "host=x"}), json!({}))
-                .contains_key("primary_conninfo")
-        );
+        assert_eq!((p["max_connections"].as_str(), p["hot_standby"].as_str()), ("100", "on"));
+        assert_eq!((p["wal_level"].as_str(), p["wal_log_hints"].as_str()), ("replica", "on"));
+        assert!(!parameters(json!({"primary_conninfo": "host=x"}), json!({})).contains_key("primary_conninfo"));
     }
 
     #[test]
     fn keep_segments_become_a_size() {
-        assert_eq!(
-            parameters(json!({"wal_keep_segments": 8}), json!({}))["wal_keep_size"],
-            "128MB"
-        );
-        assert_eq!(
-            parameters(json!({"wal_keep_segments": 100}), json!({}))["wal_keep_size"],
-            "1600MB"
-        );
-        assert_eq!(
-            parameters(json!({"wal_keep_size": "1GB"}), json!({}))["wal_keep_size"],
-            "1GB"
-        );
-        assert_eq!(
-            parameters(json!({"wal_keep_size": "1MB"}), json!({}))["wal_keep_size"],
-            "128MB"
-        );
+        assert_eq!(parameters(json!({"wal_keep_segments": 8}), json!({}))["wal_keep_size"], "128MB");
+        assert_eq!(parameters(json!({"wal_keep_segments": 100}), json!({}))["wal_keep_size"], "1600MB");
+        assert_eq!(parameters(json!({"wal_keep_size": "1GB"}), json!({}))["wal_keep_size"], "1GB");
+        assert_eq!(parameters(json!({"wal_keep_size": "1MB"}), json!({}))["wal_keep_size"], "128MB");
     }
 
     #[test]
     fn every_command_line_option_is_controlled() {
-        assert!(
-            CMDLINE_OPTIONS
-                .iter()
-                .all(|name| CONTROLLED.iter().any(|(controlled, ..)| controlled == name))
-        );
+        assert!(CMDLINE_OPTIONS.iter().all(|name| CONTROLLED.iter().any(|(controlled, ..)| controlled == name)));
         let p = parameters(json!({}), json!({}));
         assert!(CMDLINE_OPTIONS.iter().all(|name| p.contains_key(*name)));
     }

@@ -56,6 +56,8 @@ pub struct Settings {
     pub recovery: Parameters,
     /// Whether the agent itself connects through the Unix socket where there is an absolute one.
     pub use_unix_socket: bool,
+    /// The dynamic configuration speaks of slots of its own: none is dropped as left over.
+    pub slots_are_configured: bool,
     /// Whether a data directory that cannot be rewound may be replaced by a new copy of the leader's.
     pub replace_if_rewind_fails: bool,
     pub replace_if_diverged: bool,
@@ -73,14 +75,9 @@ impl Settings {
             retry_timeout: number("retry_timeout").unwrap_or(asked.retry_timeout),
         };
         let timing = timing.obeying_the_rules();
-        let section = Section {
-            dynamic: dynamic.get("postgresql").and_then(Value::as_object),
-            local: &config.postgresql,
-        };
-        let lag = dynamic
-            .get("maximum_lag_on_syncnode")
-            .and_then(Value::as_i64)
-            .unwrap_or(-1);
+        let section =
+            Section { dynamic: dynamic.get("postgresql").and_then(Value::as_object), local: &config.postgresql };
+        let lag = dynamic.get("maximum_lag_on_syncnode").and_then(Value::as_i64).unwrap_or(-1);
         Settings {
             ttl: Duration::from_secs(timing.ttl),
             loop_wait: Duration::from_secs(timing.loop_wait),
@@ -107,12 +104,11 @@ impl Settings {
             basebackup: list_options(section.get("basebackup")),
             recovery: section.recovery(),
             use_unix_socket: section.flag("use_unix_socket").unwrap_or(false),
-            replace_if_rewind_fails: section
-                .flag("remove_data_directory_on_rewind_failure")
-                .unwrap_or(false),
-            replace_if_diverged: section
-                .flag("remove_data_directory_on_diverged_timelines")
-                .unwrap_or(false),
+            slots_are_configured: ["slots", "permanent_slots", "permanent_replication_slots", "ignore_slots"]
+                .iter()
+                .any(|key| dynamic.get(*key).is_some_and(|value| !value.is_null())),
+            replace_if_rewind_fails: section.flag("remove_data_directory_on_rewind_failure").unwrap_or(false),
+            replace_if_diverged: section.flag("remove_data_directory_on_diverged_timelines").unwrap_or(false),
         }
     }
 }
@@ -126,9 +122,7 @@ struct Section<'a> {
 impl Section<'_> {
     fn get(&self, key: &str) -> Option<&Value> {
         let local = self.local.get(key).filter(|value| !value.is_null());
-        local
-            .or_else(|| self.dynamic?.get(key))
-            .filter(|value| !value.is_null())
+        local.or_else(|| self.dynamic?.get(key)).filter(|value| !value.is_null())
     }
 
     fn flag(&self, key: &str) -> Option<bool> {
@@ -136,47 +130,24 @@ impl Section<'_> {
     }
 
     fn lines(&self, key: &str) -> Option<Vec<String>> {
-        let lines = self
-            .get(key)?
-            .as_array()?
-            .iter()
-            .filter_map(|line| line.as_str().map(str::to_owned));
+        let lines = self.get(key)?.as_array()?.iter().filter_map(|line| line.as_str().map(str::to_owned));
         Some(lines.collect::<Vec<_>>()).filter(|lines| !lines.is_empty())
     }
 
     fn parameters(&self, config: &Config) -> Parameters {
         let none = Map::new();
-        let of = |section: Option<&Value>| {
-            section
-                .and_then(Value::as_object)
-                .cloned()
-                .unwrap_or_default()
-        };
+        let of = |section: Option<&Value>| section.and_then(Value::as_object).cloned().unwrap_or_default();
         let dynamic = of(self.dynamic.unwrap_or(&none).get("parameters"));
         let local = of(self.local.get("parameters"));
-        effective(
-            &dynamic,
-            &local,
-            [
-                config.listen.host.clone(),
-                config.listen.port.to_string(),
-                config.scope.clone(),
-            ],
-        )
+        effective(&dynamic, &local, [config.listen.host.clone(), config.listen.port.to_string(), config.scope.clone()])
     }
 
     fn recovery(&self) -> Parameters {
-        let map = self
-            .get("recovery_conf")
-            .and_then(Value::as_object)
-            .cloned()
-            .unwrap_or_default();
+        let map = self.get("recovery_conf").and_then(Value::as_object).cloned().unwrap_or_default();
         let ours = |name: &str| name.starts_with("recovery_target") || name.starts_with("primary_");
         map.iter()
             .filter(|(name, _)| !ours(name))
-            .filter_map(|(name, value)| {
-                Some((name.to_ascii_lowercase(), super::parameters::text(value)?))
-            })
+            .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), super::parameters::text(value)?)))
             .collect()
     }
 }
@@ -207,14 +178,10 @@ fn flag(value: Option<&Value>) -> Option<bool> {
 /// A whole number, or a text with a unit of time such as `30s`, `5min`, `1h`.
 fn seconds(value: &Value) -> Option<u64> {
     match value {
-        Value::Number(number) => number
-            .as_u64()
-            .or_else(|| Some(number.as_f64()?.max(0.0) as u64)),
+        Value::Number(number) => number.as_u64().or_else(|| Some(number.as_f64()?.max(0.0) as u64)),
         Value::String(text) => {
             let text = text.trim();
-            let digits = text
-                .find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(text.len());
+            let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
             let number: u64 = text[..digits].parse().ok()?;
             match text[digits..].trim() {
                 "" | "s" => Some(number),
@@ -237,9 +204,7 @@ mod tests {
     fn settings(dynamic: Value) -> Settings {
         let text = include_str!("../../tests/data/postgres0.yml");
         let (config, _) = super::super::read("f", text, []).unwrap();
-        let Value::Object(map) = dynamic else {
-            panic!("not a map")
-        };
+        let Value::Object(map) = dynamic else { panic!("not a map") };
         Settings::new(&config, &map)
     }
 
@@ -248,14 +213,7 @@ mod tests {
         let text = include_str!("../../tests/data/postgres0.yml");
         let (config, _) = super::super::read("f", text, []).unwrap();
         let s = Settings::new(&config, &config.bootstrap.dcs);
-        assert_eq!(
-            (
-                s.ttl.as_secs(),
-                s.loop_wait.as_secs(),
-                s.retry_timeout.as_secs()
-            ),
-            (30, 10, 10)
-        );
+        assert_eq!((s.ttl.as_secs(), s.loop_wait.as_secs(), s.retry_timeout.as_secs()), (30, 10, 10));
         assert_eq!(s.primary_start_timeout.as_secs(), 300);
         assert_eq!(s.sync_mode, SyncMode::On { strict: false });
         assert!(s.use_pg_rewind && s.use_slots && !s.pause);
@@ -268,22 +226,13 @@ mod tests {
     #[test]
     fn defaults_aliases_and_units() {
         let s = settings(json!({}));
-        assert_eq!(
-            (s.maximum_lag_on_failover, s.maximum_lag_on_syncnode),
-            (1048576, None)
-        );
+        assert_eq!((s.maximum_lag_on_failover, s.maximum_lag_on_syncnode), (1048576, None));
         assert_eq!((s.sync_mode, s.use_pg_rewind), (SyncMode::Off, false));
         let s = settings(
             json!({"ttl": "1min", "primary_start_timeout": "5s", "master_start_timeout": 9, "synchronous_mode": "quorum"}),
         );
-        assert_eq!(
-            (s.ttl.as_secs(), s.primary_start_timeout.as_secs()),
-            (60, 5)
-        );
+        assert_eq!((s.ttl.as_secs(), s.primary_start_timeout.as_secs()), (60, 5));
         assert_eq!(s.sync_mode, SyncMode::On { strict: false });
-        assert_eq!(
-            settings(json!({"maximum_lag_on_syncnode": 100})).maximum_lag_on_syncnode,
-            Some(100)
-        );
+        assert_eq!(settings(json!({"maximum_lag_on_syncnode": 100})).maximum_lag_on_syncnode, Some(100));
     }
 }

@@ -15,11 +15,7 @@ pub(super) struct Timing {
 
 impl Default for Timing {
     fn default() -> Timing {
-        Timing {
-            ttl: 30,
-            loop_wait: 10,
-            retry_timeout: 10,
-        }
+        Timing { ttl: 30, loop_wait: 10, retry_timeout: 10 }
     }
 }
 
@@ -30,17 +26,9 @@ impl Timing {
         let loop_wait = self.loop_wait.max(SMALLEST_LOOP_WAIT);
         let retry_timeout = self.retry_timeout.max(SMALLEST_RETRY_TIMEOUT);
         if SMALLEST_LOOP_WAIT + 2 * retry_timeout > ttl {
-            return Timing {
-                ttl,
-                loop_wait: SMALLEST_LOOP_WAIT,
-                retry_timeout: (ttl - SMALLEST_LOOP_WAIT) / 2,
-            };
+            return Timing { ttl, loop_wait: SMALLEST_LOOP_WAIT, retry_timeout: (ttl - SMALLEST_LOOP_WAIT) / 2 };
         }
-        Timing {
-            ttl,
-            loop_wait: loop_wait.min(ttl - 2 * retry_timeout),
-            retry_timeout,
-        }
+        Timing { ttl, loop_wait: loop_wait.min(ttl - 2 * retry_timeout), retry_timeout }
     }
 }
 
@@ -51,12 +39,7 @@ mod tests {
     #[test]
     fn what_breaks_the_rules_is_lowered() {
         let rule = |ttl, loop_wait, retry_timeout| {
-            let t = Timing {
-                ttl,
-                loop_wait,
-                retry_timeout,
-            }
-            .obeying_the_rules();
+            let t = Timing { ttl, loop_wait, retry_timeout }.obeying_the_rules();
             (t.ttl, t.loop_wait, t.retry_timeout)
         };
         assert_eq!(rule(30, 10, 10), (30, 10, 10));

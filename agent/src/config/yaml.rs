@@ -36,31 +36,19 @@ pub(super) struct Tree {
 }
 
 pub(super) fn parse(file: &str, text: &str) -> Result<Tree, Error> {
-    let fail = |reason: String| Error::Yaml {
-        file: file.into(),
-        reason,
-    };
+    let fail = |reason: String| Error::Yaml { file: file.into(), reason };
     if text.len() > LARGEST {
-        return Err(fail(format!(
-            "{} bytes are too many for a configuration",
-            text.len()
-        )));
+        return Err(fail(format!("{} bytes are too many for a configuration", text.len())));
     }
     let mut budget = serde_saphyr::Budget::default();
     (budget.max_nodes, budget.max_events, budget.max_depth) = (20_000, 50_000, 40);
     let mut options = serde_saphyr::Options::default();
     options.budget = Some(budget);
     options.alias_limits.max_total_replayed_events = 20_000;
-    let root: Node = serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| fail(error.to_string()))?;
+    let root: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| fail(error.to_string()))?;
     match root {
-        Node::Map(_) => Ok(Tree {
-            text: text.to_owned(),
-            root,
-        }),
-        _ => Err(fail(
-            "a mapping (`key: value`) is expected at the top".into(),
-        )),
+        Node::Map(_) => Ok(Tree { text: text.to_owned(), root }),
+        _ => Err(fail("a mapping (`key: value`) is expected at the top".into())),
     }
 }
 
@@ -69,10 +57,7 @@ impl Node {
         match self {
             Node::Scalar(value) => value.clone(),
             Node::List(items) => items.iter().map(Node::value).collect(),
-            Node::Map(entries) => entries
-                .iter()
-                .map(|(key, node)| (key.name.clone(), node.value()))
-                .collect(),
+            Node::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), node.value())).collect(),
         }
     }
 
@@ -94,8 +79,7 @@ impl Tree {
         let mut node = &self.root;
         let mut found = None;
         for name in path {
-            let Some((key, child)) = node.entries().iter().find(|(key, _)| key.name == *name)
-            else {
+            let Some((key, child)) = node.entries().iter().find(|(key, _)| key.name == *name) else {
                 break;
             };
             found = Some(key);
@@ -165,14 +149,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
         while let Some(key) = entries.next_key::<Spanned<Scalar>>()? {
             let location = key.referenced;
             let offset = location.span().byte_offset().map(|offset| offset as usize);
-            map.push((
-                Key {
-                    name: key.value.0,
-                    line: location.line(),
-                    offset,
-                },
-                entries.next_value()?,
-            ));
+            map.push((Key { name: key.value.0, line: location.line(), offset }, entries.next_value()?));
         }
         Ok(Node::Map(map))
     }
@@ -193,11 +170,7 @@ mod tests {
 
     #[test]
     fn values_have_the_types_that_patroni_sees_and_keys_their_lines() {
-        let tree = parse(
-            "f",
-            "a: 1\nb:\n  on_: on\n  q: \"on\"\n  s: 1800s\nc: [x, 2.5, ~]\n",
-        )
-        .unwrap();
+        let tree = parse("f", "a: 1\nb:\n  on_: on\n  q: \"on\"\n  s: 1800s\nc: [x, 2.5, ~]\n").unwrap();
         let expected = serde_json::json!({"a": 1, "b": {"on_": true, "q": "on", "s": "1800s"}, "c": ["x", 2.5, null]});
         assert_eq!(tree.value(), expected);
         assert_eq!(tree.nearest(&["b", "q"]).unwrap().line, 4);

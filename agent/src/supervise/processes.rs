@@ -100,12 +100,18 @@ mod tests {
         found.sort_unstable();
         let mut expected = vec![children[0].id() as i32, children[1].id() as i32];
         expected.sort_unstable();
-        let commands: Vec<_> = processes_in(&other).into_iter().map(|p| p.command).collect();
+        // A process that is still being loaded has no command line yet.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let commands = loop {
+            let commands: Vec<_> = processes_in(&other).into_iter().map(|p| p.command).collect();
+            if !commands.iter().any(|command| command.starts_with('[')) || std::time::Instant::now() > deadline {
+                break commands;
+            }
+        };
         for child in &mut children {
             child.kill().unwrap();
         }
         // Dead but not yet waited for: a zombie is no process of the node.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
         while !pids_in(&node).is_empty() {
             assert!(std::time::Instant::now() < deadline, "a zombie counts as live");
             std::thread::yield_now();

@@ -1,0 +1,144 @@
+//! Acting: writes, jobs, chores and questions, each as a task that reports its end as an event.
+
+use tokio::task::AbortHandle;
+
+use super::state::{Agent, RunningJob};
+use super::{Event, jobs};
+use crate::api::peers;
+use crate::clock::Moment;
+use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StopMode, Upstream, Write};
+use crate::postgres::rewind;
+
+impl Agent {
+    /// Begins anything but a write.
+    pub(super) fn begin(&mut self, action: Action) {
+        match action {
+            Action::Write(write) => self.write(vec![write], Vec::new()),
+            Action::Run(job) => self.run(job),
+            Action::Chore(chore) => self.chore(chore),
+            Action::AskPeers(list) => self.ask_peers(list),
+            Action::ReadLeaderTimeline(from) => self.ask_leader(from),
+            Action::Exit { code, reason } => {
+                if code != crate::exit::OK {
+                    tracing::error!("{reason}");
+                }
+                self.exit = Some(code);
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, writes: Vec<Write>, then: Vec<Action>) {
+        let Some(store) = self.store.clone() else { return };
+        self.busy.writing = true;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let mut results = Vec::new();
+            let mut failure = None;
+            for write in writes {
+                match store.write(&write).await {
+                    Ok(written) => results.push((write, written)),
+                    Err(error) => {
+                        failure = Some(error.to_string());
+                        break;
+                    }
+                }
+            }
+            let _ = events.send(Event::Written { results, failure, then }).await;
+        });
+    }
+
+    fn run(&mut self, job: Job) {
+        if let Some(running) = &self.job {
+            if job.kind() != JobKind::Stop {
+                return;
+            }
+            tracing::info!("cancelling: {:?}", running.kind);
+            running.handle.abort();
+            self.note_cancelled();
+        }
+        let now = Moment::now();
+        self.jobs_started += 1;
+        let id = self.jobs_started;
+        let kind = job.kind();
+        match &job {
+            Job::Stop { mode } => self.view.facts.immediate_stop = *mode == StopMode::Immediate,
+            Job::Start(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
+            _ => {}
+        }
+        if kind == JobKind::StartPrimary {
+            self.view.pg.role = Role::Primary;
+        }
+        let handle = self.spawn_job(id, job);
+        self.job = Some(RunningJob { id, kind, handle });
+        self.view.job = Some(JobView { kind, since: now });
+    }
+
+    /// A start that was ended because it took too long counts as failed.
+    fn note_cancelled(&mut self) {
+        if self.job.as_ref().is_some_and(|job| job.kind == JobKind::StartPrimary) {
+            self.note_failure(JobKind::StartPrimary, "it was ended".into());
+        }
+    }
+
+    pub(super) fn note_failure(&mut self, kind: JobKind, reason: String) {
+        let before = self.view.facts.failure.as_ref().filter(|failure| failure.kind == kind).map_or(0, |f| f.count);
+        self.view.facts.failure = Some(JobFailure { kind, at: Moment::now(), count: before + 1, reason });
+    }
+
+    fn spawn_job(&self, id: u64, job: Job) -> AbortHandle {
+        let context = jobs::Context {
+            config: self.config.clone(),
+            settings: self.view.settings.clone(),
+            events: self.events.clone(),
+            pid: self.pid,
+            synchronous: self.view.settings.sync_mode != crate::config::SyncMode::Off,
+        };
+        let events = self.events.clone();
+        let task = async move {
+            let result = jobs::run(&context, &job).await;
+            let _ = events.send(Event::JobDone { id, job, result }).await;
+        };
+        tokio::spawn(task).abort_handle()
+    }
+
+    fn chore(&mut self, chore: Chore) {
+        let Some(pid) = self.pid.filter(|_| self.busy.chores.insert(name(&chore))) else { return };
+        let (config, settings, events) = (self.config.clone(), self.view.settings.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let result = jobs::chore(&config, &settings, &chore, pid).await;
+            let _ = events.send(Event::ChoreDone { chore, result }).await;
+        });
+    }
+
+    fn ask_peers(&mut self, list: Vec<(String, String)>) {
+        if std::mem::replace(&mut self.busy.asking_peers, true) {
+            return;
+        }
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let answers = peers::ask(list).await;
+            let _ = events.send(Event::Peers(answers)).await;
+        });
+    }
+
+    fn ask_leader(&mut self, from: Upstream) {
+        let created = self.view.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref()).map(|l| l.created);
+        let Some(created) = created.filter(|_| !std::mem::replace(&mut self.busy.asking_leader, true)) else { return };
+        self.view.facts.leader_asked = Some(Moment::now());
+        let (config, events) = (self.config.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let answer = rewind::leader_timeline(&config, &from, created).await;
+            let _ = events.send(Event::LeaderTimeline(answer)).await;
+        });
+    }
+}
+
+/// Chores of one kind are done one at a time.
+pub(super) fn name(chore: &Chore) -> &'static str {
+    match chore {
+        Chore::SyncNames(_) => "synchronous_standby_names",
+        Chore::Slots { .. } => "slots",
+        Chore::Checkpoint => "checkpoint",
+        Chore::Follow(_) => "primary_conninfo",
+    }
+}

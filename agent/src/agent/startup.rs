@@ -1,0 +1,188 @@
+//! From a configuration file to a running agent.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, Sender};
+use tokio::sync::{Mutex, watch};
+
+use super::state::{Agent, Busy, Need, QUEUE};
+use super::{Error, Event, jobs};
+use crate::api::{self, Shared};
+use crate::clock::Moment;
+use crate::cluster::{DynamicConfig, Paths, json};
+use crate::config::{self, Config, Settings};
+use crate::dcs::keep_session;
+use crate::decide::{DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
+use crate::postgres::{datadir, postmaster};
+
+/// Runs the agent for the configuration at `path`; its exit code.
+pub fn run(path: &Path) -> Result<u8, Error> {
+    if nix::unistd::Uid::effective().is_root() {
+        return Err(Error::Root);
+    }
+    let (config, warnings) = config::load(path, std::env::vars())?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    for program in ["postgres", "initdb", "pg_controldata", "pg_basebackup"] {
+        find_program(&config, program)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(start(path, Arc::new(config)))
+}
+
+fn find_program(config: &Config, name: &str) -> Result<(), Error> {
+    let program = config.program(name);
+    let found = if program.components().count() > 1 {
+        program.is_file()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|dir| dir.join(&program).is_file())
+    };
+    if found { Ok(()) } else { Err(Error::Program(program.display().to_string())) }
+}
+
+async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
+    let listener = api::bind(&config.restapi.listen).await.map_err(Error::PortBusy)?;
+    let (data, control) = datadir::inspect(&config).await;
+    if let DataDir::Foreign { reason } = data {
+        return Err(Error::ForeignData(reason));
+    }
+    let running = postmaster::find(&config.data_dir).map_err(|error| std::io::Error::other(error.to_string()))?;
+    let dynamic = cached_dynamic(&config);
+    let settings = Settings::new(&config, &dynamic.0);
+    let standby_signal = datadir::standby_signal(&config.data_dir);
+    let pg = Pg {
+        process: if running.is_some() { Process::Up } else { Process::Down },
+        role: role(&data, standby_signal, running.is_some()),
+        standby_signal,
+        can_rewind: control.as_ref().is_some_and(|read| read.can_rewind),
+        control: control.map(|read| read.control),
+        data,
+        ..Pg::default()
+    };
+    let (events, queue) = mpsc::channel(QUEUE);
+    let view = view(&config, settings, pg);
+    let (published, views) = watch::channel(Arc::new(view.clone()));
+    let (ttl, ttls) = watch::channel(view.settings.ttl);
+    tokio::spawn(api::serve(listener, shared(&config, views, events.clone())));
+    spawn_session(&config, ttls, events.clone());
+    spawn_signals(events.clone())?;
+    let pid = running.as_ref().map(|postmaster| postmaster.pid);
+    if let Some(postmaster) = running {
+        tracing::info!("PostgreSQL already runs (process {}): taking it over", postmaster.pid);
+        jobs::watch(postmaster, events.clone());
+    }
+    tracing::info!("labrun-agent {} for {} of {}", env!("CARGO_PKG_VERSION"), config.name, config.scope);
+    let now = Moment::now();
+    let agent = Agent {
+        config_path: path.into(),
+        config,
+        view,
+        store: None,
+        events,
+        published,
+        ttl,
+        pid,
+        job: None,
+        jobs_started: 0,
+        busy: Busy::default(),
+        need: Need { snapshot: true, observation: pid.is_some(), inspection: false, snapshot_at: now },
+        observer: Arc::new(Mutex::new(None)),
+        said: String::new(),
+        exit: None,
+        members: Vec::new(),
+        recheck: now,
+        applied: String::new(),
+    };
+    Ok(super::live(agent, queue).await)
+}
+
+fn role(data: &DataDir, standby_signal: bool, running: bool) -> Role {
+    match (data.system_identifier(), standby_signal) {
+        (None, _) => Role::Uninitialized,
+        (Some(_), true) => Role::Replica,
+        (Some(_), false) if running => Role::Primary,
+        (Some(_), false) => Role::Demoted,
+    }
+}
+
+fn view(config: &Config, settings: Settings, pg: Pg) -> View {
+    let now = Moment::now();
+    View {
+        me: me(config),
+        dcs: Dcs {
+            // A primary that already runs gets this long until the DCS must have been read.
+            session_until: now + settings.retry_timeout,
+            session_timeout: settings.ttl.as_millis() as u64,
+            ..Dcs::default()
+        },
+        settings,
+        pg,
+        job: None,
+        facts: Facts::default(),
+        peers: None,
+        stopping: false,
+        wall: 0,
+        made: now,
+    }
+}
+
+pub(super) fn me(config: &Config) -> Me {
+    Me {
+        name: config.name.clone(),
+        conn_url: config.conn_url(),
+        api_url: config.api_url(),
+        proxy_url: config.proxy_address.as_ref().map(|address| format!("postgres://{address}/{}", config.database)),
+        tags: config.tags.clone(),
+        may_bootstrap: config.bootstrap.allowed,
+        initial_config: json::compact(&config.bootstrap.dcs),
+    }
+}
+
+/// The dynamic configuration as it was last seen, or as a new cluster would get it.
+fn cached_dynamic(config: &Config) -> DynamicConfig {
+    let cached = std::fs::read(config.data_dir.join("patroni.dynamic.json")).ok();
+    cached.and_then(|text| DynamicConfig::parse(&text)).unwrap_or_else(|| DynamicConfig(config.bootstrap.dcs.clone()))
+}
+
+fn shared(config: &Config, view: watch::Receiver<Arc<View>>, events: Sender<Event>) -> Shared {
+    let (requests, mut asked) = mpsc::channel(64);
+    tokio::spawn(async move {
+        while let Some(request) = asked.recv().await {
+            let _ = events.send(Event::Request(request)).await;
+        }
+    });
+    Shared { view, requests, scope: config.scope.clone(), authentication: config.restapi.authentication.clone() }
+}
+
+fn spawn_session(config: &Config, ttl: watch::Receiver<Duration>, events: Sender<Event>) {
+    let (sender, mut session) = mpsc::channel(64);
+    let paths = Paths::new(&config.namespace, &config.scope);
+    tokio::spawn(keep_session(config.zookeeper_hosts.clone(), paths, config.name.clone(), ttl, sender));
+    tokio::spawn(async move {
+        while let Some(event) = session.recv().await {
+            let _ = events.send(Event::Dcs(event)).await;
+        }
+    });
+}
+
+fn spawn_signals(events: Sender<Event>) -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        loop {
+            let event = tokio::select! {
+                _ = terminate.recv() => Event::Terminate,
+                _ = interrupt.recv() => Event::Terminate,
+                _ = hangup.recv() => Event::Reload,
+            };
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}

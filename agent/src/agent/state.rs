@@ -1,0 +1,152 @@
+//! What the agent knows and what is under way.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::{Mutex, watch};
+use tokio::task::AbortHandle;
+
+use super::{Event, LONGEST};
+use crate::clock::Moment;
+use crate::config::Config;
+use crate::dcs::Store;
+use crate::decide::{self, Action, JobKind, Process, View};
+use crate::postgres::sql::Connection;
+
+pub(super) struct Agent {
+    pub(super) config_path: PathBuf,
+    pub(super) config: Arc<Config>,
+    pub(super) view: View,
+    pub(super) store: Option<Store>,
+    pub(super) events: Sender<Event>,
+    pub(super) published: watch::Sender<Arc<View>>,
+    pub(super) ttl: watch::Sender<Duration>,
+    pub(super) pid: Option<i32>,
+    pub(super) job: Option<RunningJob>,
+    pub(super) jobs_started: u64,
+    pub(super) busy: Busy,
+    pub(super) need: Need,
+    /// The connection that observations use.
+    pub(super) observer: Arc<Mutex<Option<Connection>>>,
+    pub(super) said: String,
+    pub(super) exit: Option<u8>,
+    /// The members of the last picture, so that one request usually reads all keys.
+    pub(super) members: Vec<String>,
+    pub(super) recheck: Moment,
+    /// The last dynamic configuration that was applied, as JSON.
+    pub(super) applied: String,
+}
+
+pub(super) struct RunningJob {
+    pub(super) id: u64,
+    pub(super) kind: JobKind,
+    pub(super) handle: AbortHandle,
+}
+
+/// What is under way, so that it is not started twice.
+#[derive(Default)]
+pub(super) struct Busy {
+    pub(super) snapshot: bool,
+    pub(super) writing: bool,
+    pub(super) observing: bool,
+    pub(super) inspecting: bool,
+    pub(super) asking_peers: bool,
+    pub(super) asking_leader: bool,
+    pub(super) chores: HashSet<&'static str>,
+}
+
+/// What must be looked at before the next decision.
+pub(super) struct Need {
+    pub(super) snapshot: bool,
+    pub(super) observation: bool,
+    pub(super) inspection: bool,
+    /// The next attempt after one that failed, and the next sign of life to the DCS.
+    pub(super) snapshot_at: Moment,
+}
+
+impl Agent {
+    /// Looks, decides, acts. `Some` ends the agent.
+    pub(super) fn step(&mut self) -> Option<u8> {
+        let now = Moment::now();
+        self.refresh(now);
+        self.view.wall = jiff::Timestamp::now().as_second();
+        self.view.made = now;
+        if self.is_settled() {
+            let decision = decide::decide(&self.view, now);
+            self.recheck = now + decision.recheck.min(LONGEST).min(self.view.settings.loop_wait);
+            self.say(&decision.status);
+            self.execute(decision.actions);
+        } else if let Some(decision) = decide::guard(&self.view, now).filter(|_| !self.view.stopping) {
+            self.say(&decision.status);
+            self.execute(decision.actions);
+        }
+        self.publish();
+        self.exit
+    }
+
+    /// Everything that was asked for has been seen.
+    fn is_settled(&self) -> bool {
+        let waiting_for_dcs = self.busy.snapshot && self.need.snapshot;
+        !waiting_for_dcs && !self.busy.writing && !self.need.observation && !self.need.inspection
+    }
+
+    /// How long to sleep if nothing happens.
+    pub(super) fn pause(&self, now: Moment) -> Duration {
+        let mut until = self.recheck;
+        if self.store.is_some() && !self.busy.snapshot {
+            until = until.min(self.need.snapshot_at);
+        }
+        now.until(until).max(Duration::from_millis(1)).min(LONGEST)
+    }
+
+    /// One line for each change of what is going on.
+    pub(super) fn say(&mut self, status: &str) {
+        if self.said != status {
+            tracing::info!("{status}");
+            self.said = status.to_owned();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published.send_replace(Arc::new(self.view.clone()));
+    }
+
+    /// Ends the session, and with it our keys, before the process ends.
+    pub(super) async fn leave(mut self, code: u8) -> u8 {
+        if let Some(store) = self.store.take() {
+            store.close().await;
+        }
+        code
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.view.pg.process == Process::Up
+    }
+
+    /// Carries out a list in order. What stands before the first write, or has none before it, is begun at once;
+    /// what stands behind writes is begun when they are done.
+    pub(super) fn execute(&mut self, actions: Vec<Action>) {
+        let mut writes = Vec::new();
+        let mut actions = actions.into_iter();
+        for action in actions.by_ref() {
+            match action {
+                Action::Write(write) => writes.push(write),
+                other if writes.is_empty() => self.begin(other),
+                other => {
+                    let then = std::iter::once(other).chain(actions).collect();
+                    self.write(writes, then);
+                    return;
+                }
+            }
+        }
+        if !writes.is_empty() {
+            self.write(writes, Vec::new());
+        }
+    }
+}
+
+/// Long enough that no event is ever lost in practice.
+pub(super) const QUEUE: usize = 1024;

@@ -1,0 +1,198 @@
+//! What can be wanted.
+
+use std::time::Duration;
+
+use crate::cluster::{Failover, History, MemberData, Status, Sync};
+
+use super::view::{JobKind, Upstream};
+
+/// The outcome of one look at the world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// To be done in this order.
+    pub actions: Vec<Action>,
+    /// What is going on and why, for the log.
+    pub status: String,
+    /// Look again after this time even if nothing happens.
+    pub recheck: Duration,
+}
+
+/// Longer than any loop_wait: the loop takes the shorter one.
+const WHENEVER: Duration = Duration::from_secs(3600);
+
+impl Decision {
+    pub(super) fn wait(status: impl Into<String>) -> Decision {
+        Decision { actions: Vec::new(), status: status.into(), recheck: WHENEVER }
+    }
+
+    pub(super) fn act(status: impl Into<String>, action: impl Into<Action>) -> Decision {
+        Decision { actions: vec![action.into()], ..Decision::wait(status) }
+    }
+
+    pub(super) fn exit(code: u8, reason: impl Into<String>) -> Decision {
+        let reason = reason.into();
+        Decision::act(reason.clone(), Action::Exit { code, reason })
+    }
+
+    pub(super) fn recheck(mut self, after: Duration) -> Decision {
+        self.recheck = self.recheck.min(after);
+        self
+    }
+
+    pub(super) fn then(mut self, action: impl Into<Action>) -> Decision {
+        self.actions.push(action.into());
+        self
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Write to the DCS; quick. A write that fails ends the list.
+    Write(Write),
+    /// Start a slow job; there is one at a time. `Stop` cancels the one that runs.
+    Run(Job),
+    /// Do something in a PostgreSQL that runs; quick, beside any job.
+    Chore(Chore),
+    /// Ask these members (name, api_url) over REST how far they are.
+    AskPeers(Vec<(String, String)>),
+    /// Read the timeline and its history from the leader's PostgreSQL.
+    ReadLeaderTimeline(Upstream),
+    /// End the agent.
+    Exit { code: u8, reason: String },
+}
+
+impl From<Write> for Action {
+    fn from(write: Write) -> Action {
+        Action::Write(write)
+    }
+}
+
+impl From<Job> for Action {
+    fn from(job: Job) -> Action {
+        Action::Run(job)
+    }
+}
+
+impl From<Chore> for Action {
+    fn from(chore: Chore) -> Action {
+        Action::Chore(chore)
+    }
+}
+
+/// A write to the DCS. Those with a version are compare-and-set; `None` creates the key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    Member(Box<MemberData>),
+    /// Wins the bootstrap race.
+    CreateInitialize,
+    SetInitialize {
+        system_identifier: u64,
+        version: Option<i32>,
+    },
+    DropInitialize {
+        version: i32,
+    },
+    Config {
+        json: String,
+        version: Option<i32>,
+    },
+    /// Creates the leader key, owned by our session.
+    AcquireLeader,
+    /// Replaces a leader key of our own name that a former session of ours owns.
+    ReclaimLeader,
+    /// Deletes the leader key if our session owns it.
+    ReleaseLeader,
+    Status {
+        status: Status,
+        version: Option<i32>,
+    },
+    Sync {
+        sync: Sync,
+        version: Option<i32>,
+    },
+    Failover {
+        failover: Failover,
+        version: Option<i32>,
+    },
+    History {
+        history: History,
+        version: Option<i32>,
+    },
+}
+
+/// A slow job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Job {
+    /// initdb, start, users: a new cluster. `created` names the initialize key that allows it.
+    Bootstrap {
+        created: i64,
+    },
+    /// A copy of a running node, into an empty data directory.
+    Clone {
+        name: String,
+        from: Upstream,
+    },
+    Start(StartAs),
+    Stop {
+        mode: StopMode,
+    },
+    Promote,
+    /// Let a single-user PostgreSQL finish crash recovery, so that the control file is clean.
+    CrashRecover,
+    Rewind {
+        name: String,
+        from: Upstream,
+    },
+    /// Empties a data directory that may be replaced by a copy (only where the settings allow it).
+    Discard,
+}
+
+/// What PostgreSQL is started as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartAs {
+    Primary,
+    /// A standby of `upstream`; of nobody while there is no leader.
+    Standby(Option<Upstream>),
+}
+
+/// How PostgreSQL is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Disconnects clients, writes a checkpoint; standbys get all WAL. With `checkpoint`, most of that is
+    /// written before clients are disconnected.
+    Fast { checkpoint: bool },
+    /// Ends at once, as in a crash.
+    Immediate,
+}
+
+/// Something quick inside a running PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chore {
+    /// Sets `synchronous_standby_names`, and afterwards tells the WAL position from which on it holds.
+    SyncNames(String),
+    Slots {
+        create: Vec<String>,
+        drop: Vec<String>,
+        advance: Vec<(String, u64)>,
+    },
+    Checkpoint,
+    /// Follow another upstream (nobody if `None`); by reload, or by restart before PostgreSQL 13.
+    Follow(Option<Upstream>),
+}
+
+impl Job {
+    pub fn kind(&self) -> JobKind {
+        match self {
+            Job::Bootstrap { .. } => JobKind::Bootstrap,
+            Job::Clone { .. } => JobKind::Clone,
+            Job::Start(StartAs::Primary) => JobKind::StartPrimary,
+            Job::Start(StartAs::Standby(_)) => JobKind::StartStandby,
+            Job::Stop { .. } => JobKind::Stop,
+            Job::Promote => JobKind::Promote,
+            Job::CrashRecover => JobKind::CrashRecover,
+            Job::Rewind { .. } => JobKind::Rewind,
+            Job::Discard => JobKind::Discard,
+        }
+    }
+}

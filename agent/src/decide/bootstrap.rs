@@ -1,0 +1,247 @@
+//! An empty data directory: a new cluster or a copy of the leader. And whose data a full one is.
+
+use std::time::Duration;
+
+use super::view::upstream;
+use super::{Action, DataDir, Decision, Job, JobKind, Phase, Process, View, Write};
+use crate::clock::Moment;
+use crate::cluster::{Cluster, Initialize, Member};
+use crate::exit;
+
+/// `None` if the data directory is complete and belongs to this cluster.
+pub(super) fn data_directory(view: &View, cluster: &Cluster, now: Moment) -> Option<Decision> {
+    match &view.pg.data {
+        DataDir::Foreign { reason } => Some(give_up(view, cluster, reason)),
+        DataDir::Empty | DataDir::Unfinished => Some(fill(view, cluster, now)),
+        DataDir::Initialising { system_identifier, phase } => {
+            initialising(view, cluster, *system_identifier, *phase, now)
+        }
+        DataDir::Present { system_identifier } => belongs(view, cluster, *system_identifier),
+    }
+}
+
+/// The data is not ours to touch: let others lead, and go.
+fn give_up(view: &View, cluster: &Cluster, reason: &str) -> Decision {
+    if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {
+        return Decision::act(reason, Write::ReleaseLeader);
+    }
+    Decision::exit(exit::FOREIGN_DATA, reason)
+}
+
+fn belongs(view: &View, cluster: &Cluster, ours: u64) -> Option<Decision> {
+    let initialize = cluster.initialize.as_ref();
+    if let Some(theirs) = initialize.and_then(Initialize::system_identifier) {
+        let reason = format!("the data directory has system identifier {ours}, the cluster has {theirs}");
+        return (ours != theirs).then(|| give_up(view, cluster, &reason));
+    }
+    // Nobody knows the cluster's identifier yet. A primary's is the one; a replica cannot know.
+    let server = view.pg.server.as_ref().filter(|_| view.pg.process == Process::Up)?;
+    if cluster.leader.is_some() {
+        return None;
+    }
+    if server.in_recovery {
+        let reason = "no system identifier in the DCS while this node is a replica: start the primary first";
+        return Some(Decision::exit(exit::FAILURE, reason));
+    }
+    let version = initialize.map(|initialize| initialize.version);
+    Some(Decision::act(
+        "the DCS has no system identifier; writing ours",
+        Write::SetInitialize { system_identifier: ours, version },
+    ))
+}
+
+fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    if let Some(leader) = &cluster.leader {
+        if leader.name == view.me.name {
+            return Decision::act("the data directory is empty: giving the lease back", Write::ReleaseLeader);
+        }
+        return clone(view, cluster, now);
+    }
+    match &cluster.initialize {
+        None if !view.me.may_bootstrap => Decision::wait("waiting for a leader to bootstrap the cluster"),
+        None if !view.may_lead() => Decision::wait("not allowed to lead: waiting for another node to bootstrap"),
+        None => match view.cooling(JobKind::Bootstrap, now) {
+            Some(left) => Decision::wait("waiting before the next try to bootstrap").recheck(left),
+            None => Decision::act("the cluster is not initialised: racing for it", Write::CreateInitialize),
+        },
+        Some(initialize) if initialize.value.is_empty() && is_mine(view, initialize) => {
+            Decision::act("bootstrapping a new cluster", Job::Bootstrap { created: initialize.created })
+        }
+        Some(initialize) if initialize.value.is_empty() => Decision::wait("waiting for leader to bootstrap"),
+        Some(_) => Decision::wait("the data directory is empty: waiting for a leader to copy from"),
+    }
+}
+
+fn is_mine(view: &View, initialize: &Initialize) -> bool {
+    view.facts.initialize_created == Some(initialize.created)
+}
+
+fn clone(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    if let Some(left) = view.cooling(JobKind::Clone, now) {
+        let reason = view.facts.failure.as_ref().map_or("", |failure| failure.reason.as_str());
+        return Decision::wait(format!("no copy of the leader yet: {reason}")).recheck(left);
+    }
+    match source(view, cluster).and_then(|member| Some((member.name.clone(), upstream(member)?))) {
+        Some((name, from)) => Decision::act(format!("copying the data of {name}"), Job::Clone { name, from }),
+        None => Decision::wait("the data directory is empty and the leader's member key is missing"),
+    }
+}
+
+/// A running member with the tag `clonefrom`, else the leader.
+fn source<'a>(view: &View, cluster: &'a Cluster) -> Option<&'a Member> {
+    let willing = |member: &&Member| {
+        member.name != view.me.name
+            && Some(member.name.as_str()) != cluster.leader_name()
+            && member.data.is_running()
+            && member.data.tag("clonefrom")
+            && member.data.address().is_some()
+    };
+    cluster.members.values().find(willing).or_else(|| cluster.leader_member())
+}
+
+/// A data directory that this very node has made for a new cluster which is not announced yet.
+fn initialising(view: &View, cluster: &Cluster, ours: u64, phase: Phase, now: Moment) -> Option<Decision> {
+    let Some(initialize) = &cluster.initialize else {
+        return Some(Decision::act("the cluster is not initialised: racing for it", Write::CreateInitialize));
+    };
+    if let Some(theirs) = initialize.system_identifier() {
+        let reason = format!(
+            "another node has initialised the cluster ({theirs}) while this one was doing so ({ours}): \
+             remove this node's data directory to let it copy the leader"
+        );
+        return (theirs != ours).then(|| give_up(view, cluster, &reason));
+    }
+    if initialize.created != phase.created && !is_mine(view, initialize) {
+        return Some(Decision::wait("waiting for leader to bootstrap"));
+    }
+    if !phase.complete || initialize.created != phase.created {
+        if let Some(left) = view.cooling(JobKind::Bootstrap, now) {
+            return Some(Decision::wait("waiting before the next try to bootstrap").recheck(left));
+        }
+        return Some(Decision::act("going on with the bootstrap", Job::Bootstrap { created: initialize.created }));
+    }
+    if view.pg.process == Process::Down {
+        return Some(Decision::act("starting the new cluster", Job::Start(super::StartAs::Primary)));
+    }
+    let Some(server) = &view.pg.server else {
+        return Some(Decision::wait("the new cluster does not answer yet").recheck(Duration::from_millis(100)));
+    };
+    (!server.in_recovery && cluster.leader.is_none()).then(|| announce(view, cluster, ours, initialize))
+}
+
+/// Patroni's order: member, initialize, config, leader.
+fn announce(view: &View, cluster: &Cluster, ours: u64, initialize: &Initialize) -> Decision {
+    let mut decision = Decision::wait("the new cluster stands: taking the lease");
+    decision.actions.push(Write::Member(Box::new(super::member(view))).into());
+    decision.actions.push(Write::SetInitialize { system_identifier: ours, version: Some(initialize.version) }.into());
+    if cluster.config.is_none() {
+        decision.actions.push(Write::Config { json: view.me.initial_config.clone(), version: None }.into());
+    }
+    decision.actions.push(Action::Write(Write::AcquireLeader));
+    decision
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::*;
+    use super::*;
+
+    fn empty() -> View {
+        let mut view = replica();
+        view.pg = Pg::default();
+        view.me.may_bootstrap = true;
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        (cluster.leader, cluster.initialize) = (None, None);
+        view
+    }
+
+    fn initialize(view: &mut View, value: &str, created: i64) {
+        view.dcs.cluster.as_mut().unwrap().initialize = Some(Initialize { value: value.into(), created, version: 0 });
+    }
+
+    #[test]
+    fn the_first_node_races_for_the_cluster_and_the_winner_bootstraps() {
+        let mut view = empty();
+        assert_eq!(first(&view), Write::CreateInitialize.into());
+        initialize(&mut view, "", 7);
+        assert_eq!(wanted(&view), []);
+        view.facts.initialize_created = Some(7);
+        assert_eq!(first(&view), Job::Bootstrap { created: 7 }.into());
+        initialize(&mut view, "7711190269678379076", 7);
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_node_without_a_bootstrap_section_or_not_allowed_to_lead_waits() {
+        let mut view = empty();
+        view.me.may_bootstrap = false;
+        assert_eq!(wanted(&view), []);
+        let mut view = empty();
+        view.me.tags.insert("nofailover".into(), true.into());
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn with_a_leader_its_data_is_copied_and_a_willing_member_comes_first() {
+        let mut view = empty();
+        lead_by(&mut view, "pg2");
+        let copy = |name: &str, host: &str| {
+            Action::from(Job::Clone { name: name.into(), from: Upstream { host: host.into(), port: 5432 } })
+        };
+        assert_eq!(first(&view), copy("pg2", "127.0.1.2"));
+        add_member(&mut view, "pg3", "127.0.1.3");
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        cluster.members["pg3"].data.tags.insert("clonefrom".into(), true.into());
+        assert_eq!(first(&view), copy("pg3", "127.0.1.3"));
+        fail(&mut view, JobKind::Clone);
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn data_of_another_cluster_is_never_touched() {
+        let mut view = replica();
+        view.pg.data = DataDir::Present { system_identifier: 1 };
+        let decision = decide(&view, NOW);
+        assert!(matches!(decision.actions[0], Action::Exit { code: exit::FOREIGN_DATA, .. }));
+        let mut view = empty();
+        view.pg.data = DataDir::Foreign { reason: "no PG_VERSION".into() };
+        assert!(matches!(decide(&view, NOW).actions[0], Action::Exit { code: exit::FOREIGN_DATA, .. }));
+        // A leader whose data vanished lets others lead.
+        let mut view = primary();
+        view.pg.data = DataDir::Empty;
+        (view.pg.process, view.pg.server) = (Process::Down, None);
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+    }
+
+    #[test]
+    fn a_finished_bootstrap_is_announced_in_patronis_order() {
+        let mut view = primary();
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        (cluster.leader, cluster.config) = (None, None);
+        initialize(&mut view, "", 7);
+        view.me.initial_config = "{}".into();
+        let phase = Phase { created: 7, complete: true };
+        view.pg.data = DataDir::Initialising { system_identifier: SYSID, phase };
+        let actions = decide(&view, NOW).actions;
+        assert!(matches!(actions[0], Action::Write(Write::Member(_))));
+        assert_eq!(actions[1], Write::SetInitialize { system_identifier: SYSID, version: Some(0) }.into());
+        assert!(matches!(actions[2], Action::Write(Write::Config { .. })));
+        assert_eq!(actions[3], Write::AcquireLeader.into());
+    }
+
+    #[test]
+    fn an_interrupted_bootstrap_goes_on_and_one_that_was_overtaken_gives_up() {
+        let mut view = empty();
+        let phase = Phase { created: 7, complete: false };
+        view.pg.data = DataDir::Initialising { system_identifier: SYSID, phase };
+        initialize(&mut view, "", 7);
+        assert_eq!(first(&view), Job::Bootstrap { created: 7 }.into());
+        initialize(&mut view, "", 8);
+        assert_eq!(wanted(&view), []);
+        initialize(&mut view, "1111111111111", 8);
+        assert!(matches!(decide(&view, NOW).actions[0], Action::Exit { code: exit::FOREIGN_DATA, .. }));
+        view.dcs.cluster.as_mut().unwrap().initialize = None;
+        assert_eq!(first(&view), Write::CreateInitialize.into());
+    }
+}

@@ -1,0 +1,135 @@
+//! Another node leads and our PostgreSQL runs: follow it.
+
+use std::time::Duration;
+
+use super::rewind::{Need, needed_while_running};
+use super::view::upstream;
+use super::{Chore, Decision, Job, Server, StopMode, Upstream, View, recover, slots};
+use crate::clock::Moment;
+use crate::cluster::{Cluster, MemberData};
+
+/// How often a standby that does not stream yet is looked at.
+const NOT_STREAMING: Duration = Duration::from_millis(250);
+
+pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
+    let name = cluster.leader_name().unwrap_or_default();
+    if !server.in_recovery {
+        let status = format!("{name} holds the lease: demoting at once");
+        return Decision::act(status, Job::Stop { mode: StopMode::Immediate });
+    }
+    let Some(leader) = view.leader_upstream(cluster) else {
+        return Decision::wait(format!(
+            "no action. I am ({}), a secondary; {name}'s member key is missing",
+            view.me.name
+        ));
+    };
+    if let Some(decision) = gone_another_way(view, cluster, server, &leader, now) {
+        return decision;
+    }
+    let source = replicate_from(view, cluster).unwrap_or(leader);
+    let wrong_slot = view.settings.use_slots && server.upstream_slot != slots::slot_name(&view.me.name);
+    if server.upstream.as_ref() != Some(&source) || wrong_slot {
+        let status = format!("following {}:{} (leader {name})", source.host, source.port);
+        return Decision::act(status, Chore::Follow(Some(source))).recheck(NOT_STREAMING);
+    }
+    let status = format!("no action. I am ({}), a secondary, and following a leader ({name})", view.me.name);
+    let mut decision = Decision::wait(status);
+    decision.actions.extend(slots::on_replica(view, cluster, server).map(Into::into));
+    if server.is_streaming() { decision } else { decision.recheck(NOT_STREAMING) }
+}
+
+/// A running standby whose WAL is not on the leader's way cannot stream; it must stop to be rewound.
+fn gone_another_way(
+    view: &View,
+    cluster: &Cluster,
+    server: &Server,
+    leader: &Upstream,
+    now: Moment,
+) -> Option<Decision> {
+    let theirs = cluster.leader_member()?.data.timeline?;
+    if server.is_streaming() || theirs == server.timeline || !view.settings.use_pg_rewind {
+        return None;
+    }
+    let Some(known) = recover::known_timeline(view, cluster, leader) else {
+        return Some(recover::ask_leader(view, leader.clone(), now));
+    };
+    if needed_while_running(server.timeline, server.position(), known) != Need::Yes {
+        return None;
+    }
+    if !view.pg.can_rewind && !view.settings.replace_if_diverged || view.facts.rewind_failed {
+        return None;
+    }
+    let status = "this standby has gone another way than the leader: stopping it to be rewound";
+    Some(Decision::act(status, Job::Stop { mode: StopMode::Fast { checkpoint: false } }))
+}
+
+/// The member that the tag `replicatefrom` names, if it runs and does not itself replicate from us.
+fn replicate_from(view: &View, cluster: &Cluster) -> Option<Upstream> {
+    let data = MemberData { tags: view.me.tags.clone(), ..Default::default() };
+    let name = data.tags.get("replicatefrom")?.as_str()?.to_owned();
+    let member = cluster.members.get(&name).filter(|member| member.name != view.me.name && member.data.is_running())?;
+    let back = member.data.tags.get("replicatefrom").and_then(|tag| tag.as_str());
+    (back != Some(&view.me.name)).then(|| upstream(member))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::*;
+    use crate::cluster::{History, Lsn};
+
+    fn follow(host: &str) -> Action {
+        Chore::Follow(Some(Upstream { host: host.into(), port: 5432 })).into()
+    }
+
+    fn server(view: &mut View) -> &mut Server {
+        view.pg.server.as_mut().unwrap()
+    }
+
+    #[test]
+    fn a_replica_of_the_leader_has_nothing_to_do() {
+        let view = replica();
+        assert_eq!(wanted(&view), []);
+        assert!(decide(&view, NOW).status.contains("following a leader (pg2)"));
+    }
+
+    #[test]
+    fn a_new_leader_or_a_wrong_slot_is_followed_by_a_change_of_upstream() {
+        let mut view = replica();
+        server(&mut view).upstream = None;
+        assert_eq!(first(&view), follow("127.0.1.2"));
+        let mut view = replica();
+        server(&mut view).upstream_slot = String::new();
+        assert_eq!(first(&view), follow("127.0.1.2"));
+        view.settings.use_slots = false;
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn the_tag_replicatefrom_names_another_upstream_while_it_runs() {
+        let mut view = replica();
+        add_member(&mut view, "pg3", "127.0.1.3");
+        view.me.tags.insert("replicatefrom".into(), "pg3".into());
+        assert_eq!(first(&view), follow("127.0.1.3"));
+        view.dcs.cluster.as_mut().unwrap().members["pg3"].data.state = "stopped".into();
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_standby_that_is_ahead_of_the_branch_is_stopped_to_be_rewound() {
+        let mut view = replica();
+        server(&mut view).wal_receiver = None;
+        view.pg.can_rewind = true;
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        cluster.members["pg2"].data.timeline = Some(2);
+        let leader = Upstream { host: "127.0.1.2".into(), port: 5432 };
+        assert_eq!(first(&view), Action::ReadLeaderTimeline(leader.clone()));
+        let row = format!(r#"[[1,{},"x"]]"#, POSITION - 1);
+        let history = History::parse(row.as_bytes());
+        view.facts.leader_timeline = Some(LeaderTimeline { upstream: leader, created: 1, timeline: 2, history });
+        assert!(matches!(first(&view), Action::Run(Job::Stop { mode: StopMode::Fast { .. } })));
+        server(&mut view).received = Lsn(POSITION - 1);
+        server(&mut view).replayed = Lsn(POSITION - 1);
+        assert_eq!(wanted(&view), []);
+    }
+}

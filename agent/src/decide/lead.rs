@@ -1,0 +1,195 @@
+//! We hold the lease and PostgreSQL runs: be the primary, and keep the cluster's keys in step.
+
+use std::time::Duration;
+
+use super::{Action, Chore, Decision, Job, JobKind, Server, View, Write, failover, slots, sync};
+use crate::clock::Moment;
+use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Sync};
+use crate::config::SyncMode;
+
+/// How often the leader looks while a standby is about to stream.
+const STANDBY_IS_COMING: Duration = Duration::from_millis(250);
+
+pub(super) fn with_lease(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
+    if server.in_recovery {
+        return promote(view, cluster, server);
+    }
+    if let Some(decision) = failover::requested(view, cluster, server, now) {
+        return decision;
+    }
+    upkeep(view, cluster, server, &format!("no action. I am ({}), the leader with the lock", view.me.name))
+}
+
+/// Before the promotion: the request is done with, and only this node may take over from now on.
+fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
+    if view.failed(JobKind::Promote) {
+        return Decision::act("the promotion failed: giving the lease back", Write::ReleaseLeader);
+    }
+    let mut decision = Decision::wait("holding the lease: promoting");
+    if let Some(failover) = cluster.failover.as_ref().filter(|failover| !failover.value.is_empty()) {
+        let version = Some(failover.version);
+        decision.actions.push(Write::Failover { failover: Failover::default(), version }.into());
+    }
+    decision.actions.extend(sync::only_me(view, cluster).map(Action::Write));
+    if !decision.actions.is_empty() {
+        return decision;
+    }
+    let names = sync::names_of_nobody(view);
+    if server.sync_names != names {
+        return decision.then(Chore::SyncNames(names));
+    }
+    decision.then(Job::Promote)
+}
+
+/// What a primary with the lease does every time it looks.
+pub(super) fn upkeep(view: &View, cluster: &Cluster, server: &Server, status: &str) -> Decision {
+    let mut decision = Decision::wait(status);
+    decision.actions.extend(missing_keys(view, cluster).into_iter().map(Action::Write));
+    decision.actions.extend(slots::on_primary(view, cluster, server).map(Action::Chore));
+    if !server.checkpointed {
+        decision.actions.push(Chore::Checkpoint.into());
+    }
+    let step = sync::next_step(view, cluster, server);
+    decision.actions.extend(step.action);
+    decision.actions.extend(history(view, cluster, server).map(Action::Write));
+    let streams = |name: &str| server.wal_senders.iter().any(|s| s.application_name == name && s.state == "streaming");
+    let coming = cluster.members.values().any(|m| m.name != view.me.name && m.data.is_running() && !streams(&m.name));
+    if coming || step.pending { decision.recheck(STANDBY_IS_COMING) } else { decision }
+}
+
+fn missing_keys(view: &View, cluster: &Cluster) -> Vec<Write> {
+    let mut writes = Vec::new();
+    let initialize = cluster.initialize.as_ref();
+    if initialize.and_then(Initialize::system_identifier).is_none() {
+        let version = initialize.map(|initialize| initialize.version);
+        let ours = view.pg.data.system_identifier();
+        writes.extend(ours.map(|system_identifier| Write::SetInitialize { system_identifier, version }));
+    }
+    if cluster.config.is_none() {
+        writes.push(Write::Config { json: view.me.initial_config.clone(), version: None });
+    }
+    // Switched off while the key still names somebody: a stale name could bar a good candidate.
+    if view.settings.sync_mode == SyncMode::Off && cluster.sync().is_active() {
+        let version = cluster.sync.as_ref().map(|sync| sync.version);
+        writes.push(Write::Sync { sync: Sync::default(), version });
+    }
+    writes
+}
+
+/// The history key, when our timeline is newer than what it tells. The rows of PostgreSQL's file are joined
+/// with the times and names that the key has for older ones.
+fn history(view: &View, cluster: &Cluster, server: &Server) -> Option<Write> {
+    let file = server.history.as_ref()?;
+    let old = cluster.history.as_ref().map(|history| &history.value);
+    let known = |line: &HistoryLine| {
+        old.and_then(|old| {
+            old.0.iter().find(|row| row.timeline == line.timeline && row.switchpoint == line.switchpoint)
+        })
+    };
+    let last = file.0.len().saturating_sub(1);
+    let mut lines: Vec<_> = file
+        .0
+        .iter()
+        .enumerate()
+        .map(|(i, line)| match known(line) {
+            Some(row) => row.clone(),
+            None if i == last => HistoryLine { leader: Some(view.me.name.clone()), ..line.clone() },
+            None => HistoryLine { at: None, ..line.clone() },
+        })
+        .collect();
+    let keep = view.settings.max_timelines_history;
+    if keep > 0 && lines.len() > keep {
+        lines.drain(..lines.len() - keep);
+    }
+    let history = History(lines);
+    let changed = old != Some(&history) && !(old.is_none() && history.0.is_empty());
+    changed.then(|| Write::History { history, version: cluster.history.as_ref().map(|history| history.version) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::*;
+    use crate::cluster::{Failover, History, Lsn, Sync, Versioned};
+
+    /// pg1, a replica that has just won the race.
+    fn winner() -> View {
+        let mut view = replica();
+        lead_by(&mut view, "pg1");
+        view
+    }
+
+    #[test]
+    fn before_a_promotion_the_request_is_cleared_and_the_sync_key_names_only_the_new_leader() {
+        let mut view = winner();
+        let failover = Failover { leader: Some("pg2".into()), ..Default::default() };
+        view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 3 });
+        set_sync(&mut view, Sync::new("pg2", ["pg1".into()]));
+        assert_eq!(
+            wanted(&view),
+            [
+                Write::Failover { failover: Failover::default(), version: Some(3) }.into(),
+                Write::Sync { sync: Sync::new("pg1", []), version: Some(0) }.into(),
+            ]
+        );
+        view.dcs.cluster.as_mut().unwrap().failover = None;
+        set_sync(&mut view, Sync::new("pg1", []));
+        view.pg.server.as_mut().unwrap().sync_names = "pg9".into();
+        assert_eq!(wanted(&view), [Chore::SyncNames(String::new()).into()]);
+        view.pg.server.as_mut().unwrap().sync_names = String::new();
+        assert_eq!(wanted(&view), [Job::Promote.into()]);
+    }
+
+    #[test]
+    fn a_failed_promotion_gives_the_lease_back() {
+        let mut view = winner();
+        fail(&mut view, JobKind::Promote);
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+    }
+
+    #[test]
+    fn a_settled_leader_has_nothing_to_do() {
+        let view = primary();
+        assert_eq!(wanted(&view), []);
+        assert!(decide(&view, NOW).status.contains("the leader with the lock"));
+    }
+
+    #[test]
+    fn after_a_promotion_come_a_checkpoint_and_the_history() {
+        let mut view = primary();
+        let server = view.pg.server.as_mut().unwrap();
+        server.checkpointed = false;
+        let mut file = History::parse_file("1\t0/100\tno recovery target specified\n");
+        file.0[0].at = Some("2026-01-01T00:00:00+00:00".into());
+        server.history = Some(file.clone());
+        file.0[0].leader = Some("pg1".into());
+        let actions = wanted(&view);
+        assert!(actions.contains(&Chore::Checkpoint.into()));
+        assert!(actions.contains(&Write::History { history: file.clone(), version: None }.into()));
+        view.dcs.cluster.as_mut().unwrap().history = Some(Versioned { value: file, version: 0 });
+        view.pg.server.as_mut().unwrap().checkpointed = true;
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn missing_keys_are_written_again() {
+        let mut view = primary();
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        (cluster.config, cluster.initialize) = (None, None);
+        assert_eq!(
+            wanted(&view),
+            [
+                Write::SetInitialize { system_identifier: SYSID, version: None }.into(),
+                Write::Config { json: String::new(), version: None }.into(),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_lease_of_an_earlier_life_is_taken_over_first() {
+        let mut view = primary();
+        view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().session = 99;
+        assert_eq!(first(&view), Write::ReclaimLeader.into());
+        let _ = Lsn(0);
+    }
+}

@@ -1,0 +1,124 @@
+//! What to do next: a pure function of what is seen and of the clock. No I/O, no await; everything it needs
+//! is in the [`View`], everything it wants is an [`Action`]. The rules are Patroni's (4.1, `ha.py` as
+//! documented by its behaviour), except where a comment says otherwise.
+
+mod action;
+mod bootstrap;
+mod failover;
+mod follow;
+mod lead;
+mod lease;
+mod publish;
+mod race;
+mod recover;
+pub mod rewind;
+mod slots;
+mod sync;
+#[cfg(test)]
+pub(crate) mod testing;
+mod view;
+
+use std::time::Duration;
+
+pub use action::{Action, Chore, Decision, Job, StartAs, StopMode, Write};
+pub use lease::Standing;
+pub use publish::{VERSION, final_status, member, member_needs_write};
+pub(crate) use publish::{replication_state, role, state};
+pub use slots::slot_name;
+pub use view::{
+    Control, ControlState, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me, Peer, Peers, Pg,
+    Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender,
+};
+
+use crate::clock::Moment;
+use crate::exit;
+
+/// What to do now. Actions are carried out in order; after each of them the world is looked at again.
+pub fn decide(view: &View, now: Moment) -> Decision {
+    let mut decision = policy(view, now);
+    publish::add(view, now, &mut decision);
+    decision.recheck = decision.recheck.min(lease::deadline(view, now));
+    decision
+}
+
+/// The part that must not wait for anything, not even for a write that is under way: no PostgreSQL stays
+/// writable when its node's lease could be over.
+pub fn guard(view: &View, now: Moment) -> Option<Decision> {
+    lease::guard(view, now)
+}
+
+fn policy(view: &View, now: Moment) -> Decision {
+    if view.stopping {
+        return shut_down(view);
+    }
+    if let Some(decision) = guard(view, now) {
+        return decision;
+    }
+    let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable) else {
+        let never = view.dcs.cluster.is_none();
+        return Decision::wait(if never { "waiting for ZooKeeper" } else { "ZooKeeper is not accessible" });
+    };
+    if let Some(job) = &view.job {
+        return recover::while_busy(view, cluster, job, now);
+    }
+    if view.settings.pause {
+        return paused(view, cluster);
+    }
+    if let Some(decision) = bootstrap::data_directory(view, cluster, now) {
+        return decision;
+    }
+    if view.mine_from_before(cluster) {
+        return Decision::act("the leader key is mine from before; taking it over", Write::ReclaimLeader);
+    }
+    match (view.pg.process, &view.pg.server) {
+        (Process::Down, _) => recover::down(view, cluster, now),
+        (Process::Up, None) => Decision::wait("PostgreSQL does not answer yet").recheck(Duration::from_millis(100)),
+        (Process::Up, Some(server)) => match &cluster.leader {
+            None => race::without_leader(view, cluster, server, now),
+            Some(leader) if view.is_mine(leader) => lead::with_lease(view, cluster, server, now),
+            Some(_) => follow::other_leader(view, cluster, server, now),
+        },
+    }
+}
+
+/// SIGTERM: stop PostgreSQL cleanly, then give the lease back, then go.
+fn shut_down(view: &View) -> Decision {
+    if view.pg.process == Process::Up || view.job.as_ref().is_some_and(|job| job.kind != JobKind::Stop) {
+        if view.job.as_ref().is_some_and(|job| job.kind == JobKind::Stop) {
+            return Decision::wait("stopping PostgreSQL");
+        }
+        let mode = StopMode::Fast { checkpoint: view.pg.is_primary() };
+        return Decision::act("asked to stop: stopping PostgreSQL", Job::Stop { mode });
+    }
+    let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable && !view.settings.pause) else {
+        return Decision::exit(exit::OK, "stopped");
+    };
+    if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {
+        let mut decision = Decision::wait("PostgreSQL is down: giving the lease back");
+        decision.actions.extend(final_status(view, cluster).map(Action::Write));
+        decision.actions.push(Write::ReleaseLeader.into());
+        return decision;
+    }
+    Decision::exit(exit::OK, "stopped")
+}
+
+/// Maintenance: nothing is started, stopped or promoted; a running primary keeps or takes the lease.
+fn paused(view: &View, cluster: &crate::cluster::Cluster) -> Decision {
+    let primary = view.pg.is_primary() && view.pg.process == Process::Up;
+    match &cluster.leader {
+        None if primary && cluster.initialize.as_ref().is_some_and(|i| i.system_identifier().is_some()) => {
+            Decision::act("paused: a running primary takes the free lease", Write::AcquireLeader)
+        }
+        Some(leader) if view.is_mine(leader) && !primary => {
+            Decision::act("paused: PostgreSQL does not run as a primary; giving the lease back", Write::ReleaseLeader)
+        }
+        Some(leader) if primary && view.mine_from_before(cluster) && leader.name == view.me.name => {
+            Decision::act("paused: the leader key is mine from before; taking it over", Write::ReclaimLeader)
+        }
+        Some(leader) if view.is_mine(leader) => match &view.pg.server {
+            Some(server) => lead::upkeep(view, cluster, server, "paused: primary with the lease"),
+            None => Decision::wait("paused"),
+        },
+        _ => Decision::wait("paused"),
+    }
+}

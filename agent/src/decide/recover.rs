@@ -1,0 +1,296 @@
+//! PostgreSQL is down: as what to start it, and what must happen before.
+
+use std::time::Duration;
+
+use super::rewind::{Need, needed};
+use super::{
+    Action, ControlState, Decision, Job, JobKind, JobView, StartAs, StopMode, Upstream, View, Write, failover,
+    final_status,
+};
+use crate::clock::Moment;
+use crate::cluster::Cluster;
+
+/// How often to look for a leader that does not answer yet.
+const SOON: Duration = Duration::from_millis(300);
+
+pub(super) fn down(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    match &cluster.leader {
+        Some(leader) if view.is_mine(leader) => with_lease(view, cluster, now),
+        Some(_) => rejoin(view, cluster, now),
+        None => alone(view, now),
+    }
+}
+
+/// While a job runs: only a start that takes too long is ended, so that another node can lead.
+pub(super) fn while_busy(view: &View, cluster: &Cluster, job: &JobView, now: Moment) -> Decision {
+    let limit = view.settings.primary_start_timeout;
+    let mine = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
+    if job.kind == JobKind::StartPrimary && mine && now.since(job.since) > limit && others_can_lead(view, cluster) {
+        let status = format!("the start takes longer than {} s: letting another node lead", limit.as_secs());
+        return Decision::act(status, Job::Stop { mode: StopMode::Immediate });
+    }
+    Decision::wait(format!("{} in progress", describe(job.kind))).recheck(Duration::from_secs(1))
+}
+
+fn describe(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Bootstrap => "bootstrap of a new cluster",
+        JobKind::Clone => "copy of the leader",
+        JobKind::StartPrimary => "start as a primary",
+        JobKind::StartStandby => "start as a standby",
+        JobKind::Stop => "stop",
+        JobKind::Promote => "promote",
+        JobKind::CrashRecover => "crash recovery",
+        JobKind::Rewind => "pg_rewind",
+        JobKind::Discard => "removal of the old data",
+    }
+}
+
+fn others_can_lead(view: &View, cluster: &Cluster) -> bool {
+    failover::candidates(view, cluster, None, false).next().is_some()
+}
+
+/// It ended under us, or an earlier life of this node left the lease behind: start again, or let others lead.
+fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    let release = |status: &str| {
+        let mut decision = Decision::wait(status);
+        decision.actions.extend(final_status(view, cluster).map(Action::Write));
+        decision.then(Write::ReleaseLeader)
+    };
+    if failover::hands_over(view, cluster) {
+        return release("stopped for a switchover: giving the lease back");
+    }
+    if view.failed(JobKind::StartPrimary) || view.failed(JobKind::StartStandby) {
+        return release("PostgreSQL does not start: giving the lease back");
+    }
+    if view.settings.primary_start_timeout.is_zero() && others_can_lead(view, cluster) {
+        return release("PostgreSQL crashed and primary_start_timeout is 0: giving the lease back");
+    }
+    if view.pg.standby_signal {
+        return start(view, StartAs::Standby(None), "starting as a standby, to be promoted", now);
+    }
+    start(view, StartAs::Primary, "PostgreSQL is down and the lease is ours: starting as a primary", now)
+}
+
+/// Nobody leads: come up as a standby, so that the race can tell who is ahead.
+fn alone(view: &View, now: Moment) -> Decision {
+    if crashed_primary(view) && !view.facts.crash_recovered {
+        return run(view, Job::CrashRecover, "was not stopped cleanly: finishing crash recovery first", now);
+    }
+    start(view, StartAs::Standby(None), "no leader: starting as a standby", now)
+}
+
+/// Another node leads: follow it, after a rewind where the data has gone another way.
+fn rejoin(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    let Some(leader) = view.leader_upstream(cluster) else {
+        return Decision::wait("waiting for the leader's member key").recheck(SOON);
+    };
+    let follow = |why: &str, now| start(view, StartAs::Standby(Some(leader.clone())), why, now);
+    let Some(control) = &view.pg.control else {
+        return follow("the control file cannot be read: starting as a standby", now);
+    };
+    if control.backup_label {
+        return follow("a new copy: starting as a standby of the leader", now);
+    }
+    let Some(timeline) = known_timeline(view, cluster, &leader) else {
+        return ask_leader(view, leader, now);
+    };
+    if view.facts.rewound_to == Some(timeline.timeline) {
+        return follow("rewound: starting as a standby", now);
+    }
+    match needed(control, timeline) {
+        Need::No => follow("starting as a standby of the leader", now),
+        Need::Unknown if may_rewind(view) && !view.facts.crash_recovered => {
+            run(view, Job::CrashRecover, "was not stopped cleanly: finishing crash recovery first", now)
+        }
+        Need::Unknown | Need::Yes => diverged(view, cluster, leader, now),
+    }
+}
+
+fn may_rewind(view: &View) -> bool {
+    view.settings.use_pg_rewind && view.pg.can_rewind
+}
+
+/// This node has WAL that the leader does not have.
+pub(super) fn diverged(view: &View, cluster: &Cluster, leader: Upstream, now: Moment) -> Decision {
+    let name = cluster.leader_name().unwrap_or_default().to_owned();
+    if may_rewind(view) && !view.facts.rewind_failed {
+        let unready = cluster.leader_member().is_some_and(|m| m.data.checkpoint_after_promote == Some(false));
+        if unready {
+            return Decision::wait(format!("waiting for {name}'s checkpoint after its promotion, to rewind from it"));
+        }
+        return run(view, Job::Rewind { name, from: leader }, "has gone another way than the leader: rewinding", now);
+    }
+    let replace =
+        if may_rewind(view) { view.settings.replace_if_rewind_fails } else { view.settings.replace_if_diverged };
+    if replace {
+        return run(view, Job::Discard, "cannot be rewound: replacing the data by a copy of the leader's", now);
+    }
+    let reason = "has gone another way than the leader and cannot be rewound; starting all the same. \
+                  To replace the data, empty the data directory or allow it by \
+                  remove_data_directory_on_rewind_failure / remove_data_directory_on_diverged_timelines";
+    start(view, StartAs::Standby(Some(leader)), reason, now)
+}
+
+/// What the leader said about its timeline under its present lease.
+pub(super) fn known_timeline<'a>(
+    view: &'a View,
+    cluster: &Cluster,
+    leader: &Upstream,
+) -> Option<&'a super::LeaderTimeline> {
+    let created = cluster.leader.as_ref()?.created;
+    view.facts.leader_timeline.as_ref().filter(|known| known.created == created && known.upstream == *leader)
+}
+
+pub(super) fn ask_leader(view: &View, leader: Upstream, now: Moment) -> Decision {
+    let asked = view.facts.leader_asked;
+    if asked.is_some_and(|asked| now.since(asked) < SOON) {
+        return Decision::wait("waiting for the leader to tell its timeline").recheck(SOON);
+    }
+    Decision::act("asking the leader for its timeline", Action::ReadLeaderTimeline(leader)).recheck(SOON)
+}
+
+fn crashed_primary(view: &View) -> bool {
+    let unclean = |c: &super::Control| c.state == ControlState::Unclean && !c.backup_label;
+    !view.pg.standby_signal && view.pg.control.as_ref().is_some_and(unclean)
+}
+
+fn start(view: &View, how: StartAs, status: &str, now: Moment) -> Decision {
+    let job = Job::Start(how);
+    run(view, job, status, now)
+}
+
+/// A job, unless one of its kind has failed just now.
+fn run(view: &View, job: Job, status: &str, now: Moment) -> Decision {
+    match view.cooling(job.kind(), now) {
+        Some(left) => Decision::wait(format!("waiting before the next try: {status}")).recheck(left),
+        None => Decision::act(status, job),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::*;
+    use crate::cluster::{Failover, History, Lsn, Versioned};
+    use std::time::Duration;
+
+    fn down(mut view: View, state: ControlState) -> View {
+        view.pg.process = Process::Down;
+        view.pg.server = None;
+        view.pg.control = Some(Control { state, timeline: 1, checkpoint: Lsn(500), ..Default::default() });
+        view.pg.can_rewind = true;
+        view
+    }
+
+    /// pg1, a former primary; pg2 leads timeline 2 which branched off at 1000.
+    fn former(state: ControlState, checkpoint: u64) -> View {
+        let mut view = down(primary(), state);
+        view.pg.control.as_mut().unwrap().checkpoint = Lsn(checkpoint);
+        lead_by(&mut view, "pg2");
+        view.facts.leader_timeline = Some(LeaderTimeline {
+            upstream: pg2(),
+            created: 1,
+            timeline: 2,
+            history: History::parse(br#"[[1,1000,"x"]]"#),
+        });
+        view
+    }
+
+    fn pg2() -> Upstream {
+        Upstream { host: "127.0.1.2".into(), port: 5432 }
+    }
+
+    #[test]
+    fn a_crashed_leader_starts_again_while_it_has_the_lease() {
+        let view = down(primary(), ControlState::Unclean);
+        assert_eq!(first(&view), Job::Start(StartAs::Primary).into());
+        let mut failed = view.clone();
+        fail(&mut failed, JobKind::StartPrimary);
+        assert_eq!(first(&failed), Write::ReleaseLeader.into());
+        let mut at_once = view.clone();
+        at_once.settings.primary_start_timeout = Duration::ZERO;
+        assert_eq!(first(&at_once), Write::ReleaseLeader.into());
+        // With nobody to take over, it starts all the same.
+        at_once.dcs.cluster.as_mut().unwrap().members.shift_remove("pg2");
+        assert_eq!(first(&at_once), Job::Start(StartAs::Primary).into());
+    }
+
+    #[test]
+    fn a_start_that_takes_too_long_is_ended_when_another_node_can_lead() {
+        let mut view = down(primary(), ControlState::Unclean);
+        view.job = Some(JobView { kind: JobKind::StartPrimary, since: crate::clock::Moment(NOW.0 - 300_001) });
+        assert_eq!(first(&view), Job::Stop { mode: StopMode::Immediate }.into());
+        view.job.as_mut().unwrap().since = crate::clock::Moment(NOW.0 - 299_000);
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_clean_former_primary_follows_or_is_rewound() {
+        assert_eq!(first(&former(ControlState::ShutDown, 880)), Job::Start(StartAs::Standby(Some(pg2()))).into());
+        let rewind = Job::Rewind { name: "pg2".into(), from: pg2() };
+        let ahead = former(ControlState::ShutDown, 1000);
+        assert_eq!(first(&ahead), rewind.clone().into());
+        let mut waiting = ahead.clone();
+        waiting.dcs.cluster.as_mut().unwrap().members["pg2"].data.checkpoint_after_promote = Some(false);
+        assert_eq!(wanted(&waiting), []);
+        let mut done = ahead.clone();
+        done.facts.rewound_to = Some(2);
+        assert_eq!(first(&done), Job::Start(StartAs::Standby(Some(pg2()))).into());
+    }
+
+    #[test]
+    fn a_crashed_former_primary_recovers_first_and_asks_the_leader_before_that() {
+        let mut view = former(ControlState::Unclean, 1000);
+        assert_eq!(first(&view), Job::CrashRecover.into());
+        view.facts.leader_timeline.as_mut().unwrap().created = 99;
+        assert_eq!(first(&view), Action::ReadLeaderTimeline(pg2()));
+    }
+
+    #[test]
+    fn data_that_cannot_be_rewound_is_replaced_only_where_that_is_allowed() {
+        let mut view = former(ControlState::ShutDown, 1000);
+        view.facts.rewind_failed = true;
+        assert_eq!(first(&view), Job::Start(StartAs::Standby(Some(pg2()))).into());
+        view.settings.replace_if_rewind_fails = true;
+        assert_eq!(first(&view), Job::Discard.into());
+        let mut view = former(ControlState::ShutDown, 1000);
+        view.settings.use_pg_rewind = false;
+        assert_eq!(first(&view), Job::Start(StartAs::Standby(Some(pg2()))).into());
+        view.settings.replace_if_diverged = true;
+        assert_eq!(first(&view), Job::Discard.into());
+    }
+
+    #[test]
+    fn without_a_leader_it_comes_up_as_a_standby() {
+        let mut view = down(primary(), ControlState::Unclean);
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        assert_eq!(first(&view), Job::CrashRecover.into());
+        view.facts.crash_recovered = true;
+        assert_eq!(first(&view), Job::Start(StartAs::Standby(None)).into());
+        fail(&mut view, JobKind::StartStandby);
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_leader_stopped_for_a_switchover_gives_the_lease_back_with_its_last_position() {
+        let mut view = down(primary(), ControlState::ShutDown);
+        let failover = Failover { leader: Some("pg1".into()), ..Default::default() };
+        view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 0 });
+        let wanted = wanted(&view);
+        let Action::Write(Write::Status { status, .. }) = &wanted[0] else { panic!("{wanted:?}") };
+        assert_eq!(status.optime, Lsn(500));
+        assert_eq!(wanted[1], Write::ReleaseLeader.into());
+    }
+
+    #[test]
+    fn asked_to_stop_it_stops_then_gives_the_lease_back_then_goes() {
+        let mut view = primary();
+        view.stopping = true;
+        assert_eq!(first(&view), Job::Stop { mode: StopMode::Fast { checkpoint: true } }.into());
+        let mut view = down(view, ControlState::ShutDown);
+        assert_eq!(wanted(&view).last(), Some(&Write::ReleaseLeader.into()));
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        assert!(matches!(first(&view), Action::Exit { code: 0, .. }));
+    }
+}

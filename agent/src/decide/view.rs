@@ -1,0 +1,386 @@
+//! What can be seen.
+
+use indexmap::IndexMap;
+use serde_json::Value;
+
+use crate::clock::Moment;
+use crate::cluster::{Cluster, History, LeaderKey, Lsn, Member};
+use crate::config::Settings;
+
+/// Everything that a decision depends on.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub me: Me,
+    pub settings: Settings,
+    pub dcs: Dcs,
+    pub pg: Pg,
+    /// The slow job that runs.
+    pub job: Option<JobView>,
+    pub facts: Facts,
+    /// What the peers said last.
+    pub peers: Option<Peers>,
+    /// The agent was asked to stop.
+    pub stopping: bool,
+    /// The wall clock, in seconds since 1970: scheduled requests name a time of day.
+    pub wall: i64,
+    /// When this view was made.
+    pub made: Moment,
+}
+
+/// What this node is called and what it is for.
+#[derive(Debug, Clone, Default)]
+pub struct Me {
+    pub name: String,
+    pub conn_url: String,
+    pub api_url: String,
+    pub proxy_url: Option<String>,
+    pub tags: IndexMap<String, Value>,
+    /// The configuration has a `bootstrap` section.
+    pub may_bootstrap: bool,
+    /// The dynamic configuration that a new cluster gets, as JSON.
+    pub initial_config: String,
+}
+
+/// The DCS, as far as we know it.
+#[derive(Debug, Clone, Default)]
+pub struct Dcs {
+    /// The last picture, if there ever was one.
+    pub cluster: Option<Cluster>,
+    /// The picture is current: connected, and nothing has changed since.
+    pub reachable: bool,
+    pub session: Option<i64>,
+    /// Until when the server cannot have ended our session: when we last sent a request that was answered,
+    /// plus the negotiated timeout.
+    pub session_until: Moment,
+    /// The negotiated timeout, in milliseconds.
+    pub session_timeout: u64,
+}
+
+/// This node's PostgreSQL.
+#[derive(Debug, Clone, Default)]
+pub struct Pg {
+    pub data: DataDir,
+    pub process: Process,
+    /// What it says by SQL; `None` while it does not answer.
+    pub server: Option<Server>,
+    /// When `server` was asked.
+    pub observed: Moment,
+    /// What the control file says; read while PostgreSQL is down.
+    pub control: Option<Control>,
+    /// There is a standby.signal (or recovery.signal): it would start as a standby.
+    pub standby_signal: bool,
+    /// The role that it ran in last, also while it is down.
+    pub role: Role,
+    /// It ended without having been stopped.
+    pub crashed: bool,
+    /// Blocks are marked so that pg_rewind can work (wal_log_hints or checksums).
+    pub can_rewind: bool,
+}
+
+impl Pg {
+    /// It takes writes, or did when it was last heard of.
+    pub fn is_primary(&self) -> bool {
+        self.role == Role::Primary
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Role {
+    Primary,
+    Replica,
+    /// Was a primary and was stopped.
+    Demoted,
+    #[default]
+    Uninitialized,
+}
+
+/// The data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DataDir {
+    #[default]
+    Empty,
+    /// Half made by this agent, and of no worth to anybody.
+    Unfinished,
+    /// A complete one, whose cluster we were just initialising.
+    Initialising {
+        system_identifier: u64,
+        phase: Phase,
+    },
+    Present {
+        system_identifier: u64,
+    },
+    /// Not empty, and not a data directory that we could use.
+    Foreign {
+        reason: String,
+    },
+}
+
+/// The bootstrap that a data directory is in the middle of: which initialize key allowed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Phase {
+    pub created: i64,
+    /// Users and hooks are done, too.
+    pub complete: bool,
+}
+
+impl DataDir {
+    pub fn system_identifier(&self) -> Option<u64> {
+        match self {
+            DataDir::Present { system_identifier } | DataDir::Initialising { system_identifier, .. } => {
+                Some(*system_identifier)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Process {
+    #[default]
+    Down,
+    Up,
+}
+
+/// A PostgreSQL that answers.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Server {
+    pub in_recovery: bool,
+    pub timeline: u32,
+    /// Primary: where WAL is written.
+    pub written: Lsn,
+    /// Standby: what has been received and replayed.
+    pub received: Lsn,
+    pub replayed: Lsn,
+    pub replay_paused: bool,
+    pub replay_timestamp: Option<String>,
+    pub wal_receiver: Option<WalReceiver>,
+    /// There is a restore_command that WAL may come from.
+    pub archive_recovery: bool,
+    pub wal_senders: Vec<WalSender>,
+    pub slots: Vec<Slot>,
+    /// `synchronous_standby_names` in force.
+    pub sync_names: String,
+    /// `primary_conninfo` and `primary_slot_name` in force.
+    pub upstream: Option<Upstream>,
+    pub upstream_slot: String,
+    /// Primary: where its former timelines ended, if the file is there.
+    pub history: Option<History>,
+    pub start_time: String,
+    /// 150020 for 15.20.
+    pub version: u32,
+    /// The checkpoint that follows a promotion is done.
+    pub checkpointed: bool,
+}
+
+impl Server {
+    /// The newest WAL that this node has.
+    pub fn position(&self) -> Lsn {
+        if self.in_recovery { self.received.max(self.replayed) } else { self.written }
+    }
+
+    pub fn is_streaming(&self) -> bool {
+        self.wal_receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming")
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WalReceiver {
+    pub status: String,
+    /// The upstream's last known WAL end.
+    pub latest_end: Lsn,
+    pub timeline: Option<u32>,
+}
+
+/// A row of pg_stat_replication.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WalSender {
+    pub pid: i32,
+    pub user: String,
+    pub application_name: String,
+    pub client_addr: Option<String>,
+    pub state: String,
+    pub sync_state: String,
+    pub sync_priority: i32,
+    pub flushed: Lsn,
+    pub replayed: Lsn,
+}
+
+/// A physical replication slot.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Slot {
+    pub name: String,
+    pub active: bool,
+    pub restart: Lsn,
+    pub logical: bool,
+}
+
+/// Where a standby streams from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Upstream {
+    pub host: String,
+    pub port: u16,
+}
+
+/// What the control file says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Control {
+    pub state: ControlState,
+    pub timeline: u32,
+    /// Where the last checkpoint record begins.
+    pub checkpoint: Lsn,
+    /// Standby: up to where it must replay before it is consistent, and on which timeline.
+    pub min_recovery: Lsn,
+    pub min_recovery_timeline: u32,
+    /// There is a backup_label: a copy that was never started.
+    pub backup_label: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ControlState {
+    /// Cleanly stopped as a primary.
+    ShutDown,
+    /// Cleanly stopped as a standby.
+    ShutDownInRecovery,
+    InArchiveRecovery,
+    /// In production, shutting down or in crash recovery: it was a primary and did not stop cleanly.
+    Unclean,
+    #[default]
+    Unknown,
+}
+
+/// The slow job that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobView {
+    pub kind: JobKind,
+    pub since: Moment,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    Bootstrap,
+    Clone,
+    StartPrimary,
+    StartStandby,
+    Stop,
+    Promote,
+    CrashRecover,
+    Rewind,
+    Discard,
+}
+
+/// What was learnt earlier and still counts.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The initialize key that this process created.
+    pub initialize_created: Option<i64>,
+    /// The last job that failed, until one of its kind succeeds.
+    pub failure: Option<JobFailure>,
+    /// Single-user crash recovery was done since PostgreSQL last ran.
+    pub crash_recovered: bool,
+    /// What the leader's timelines are, as read from it.
+    pub leader_timeline: Option<LeaderTimeline>,
+    /// When the leader was last asked for it.
+    pub leader_asked: Option<Moment>,
+    /// pg_rewind has failed, for the leader timeline in `leader_timeline`.
+    pub rewind_failed: bool,
+    /// pg_rewind has made this directory fit for that leader timeline.
+    pub rewound_to: Option<u32>,
+    /// How synchronous_standby_names was set last.
+    pub sync_setting: Option<SyncSetting>,
+    /// When we last wrote our member key and the status.
+    pub member_written: Moment,
+    pub status_written: Moment,
+    /// When members were last seen, by name, for the slots that are kept for them.
+    pub members_seen: IndexMap<String, Moment>,
+    /// The stop that runs is an immediate one.
+    pub immediate_stop: bool,
+    /// When we first saw that there is no leader.
+    pub leaderless_since: Option<Moment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobFailure {
+    pub kind: JobKind,
+    pub at: Moment,
+    /// How often in a row.
+    pub count: u32,
+    pub reason: String,
+}
+
+/// The setting and the WAL position from which on every commit obeys it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncSetting {
+    pub names: String,
+    pub since: Lsn,
+}
+
+/// The leader's timeline and where the former ones ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaderTimeline {
+    pub upstream: Upstream,
+    /// The leader key it was read under.
+    pub created: i64,
+    pub timeline: u32,
+    pub history: History,
+}
+
+/// Answers of the peers.
+#[derive(Debug, Clone, Default)]
+pub struct Peers {
+    pub asked: Moment,
+    /// `None` for a peer that did not answer.
+    pub answers: IndexMap<String, Option<Peer>>,
+}
+
+/// What `GET <api_url>` of a peer says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Peer {
+    pub is_primary: bool,
+    /// The newest WAL it has; `None` if its PostgreSQL does not answer.
+    pub position: Option<Lsn>,
+    pub timeline: Option<u32>,
+    pub may_lead: bool,
+    pub priority: i64,
+}
+
+impl View {
+    /// Whether our session owns this leader key.
+    pub fn is_mine(&self, leader: &LeaderKey) -> bool {
+        Some(leader.session) == self.dcs.session
+    }
+
+    /// The leader key bears our name, but a former session of ours owns it.
+    pub fn mine_from_before(&self, cluster: &Cluster) -> bool {
+        cluster.leader.as_ref().is_some_and(|leader| leader.name == self.me.name && !self.is_mine(leader))
+    }
+
+    /// Whether this node may become the leader at all.
+    pub fn may_lead(&self) -> bool {
+        let data = crate::cluster::MemberData { tags: self.me.tags.clone(), ..Default::default() };
+        data.may_lead()
+    }
+
+    /// The leader's address, if it is somebody else whose member key is there.
+    pub fn leader_upstream(&self, cluster: &Cluster) -> Option<Upstream> {
+        upstream(cluster.leader_member().filter(|member| member.name != self.me.name)?)
+    }
+}
+
+/// Where a member can be reached by a standby.
+pub(super) fn upstream(member: &Member) -> Option<Upstream> {
+    member.data.address().map(|(host, port)| Upstream { host, port })
+}
+
+impl View {
+    /// How long a job of this kind must still wait after its failures: 0.5 s, doubling, at most loop_wait.
+    pub(super) fn cooling(&self, kind: JobKind, now: Moment) -> Option<std::time::Duration> {
+        let failure = self.facts.failure.as_ref().filter(|failure| failure.kind == kind)?;
+        let pause = std::time::Duration::from_millis(500) * 2u32.pow(failure.count.saturating_sub(1).min(10));
+        let left = pause.min(self.settings.loop_wait).saturating_sub(now.since(failure.at));
+        (!left.is_zero()).then_some(left)
+    }
+
+    pub(super) fn failed(&self, kind: JobKind) -> bool {
+        self.facts.failure.as_ref().is_some_and(|failure| failure.kind == kind)
+    }
+}

@@ -1,0 +1,152 @@
+//! Quick things in a running PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::cluster::Lsn;
+use crate::config::{Config, Settings};
+use crate::decide::Upstream;
+
+use super::conf::{self, Wanted};
+use super::sql::{Connection, literal};
+use super::{Error, control, postmaster};
+
+/// How often, and how long, a changed setting is looked for.
+const LOOK: Duration = Duration::from_millis(10);
+const TAKES_EFFECT: Duration = Duration::from_secs(5);
+/// How long the checkpointer must have been idle since; and how long it may be busy at most.
+const CHECKPOINTER_IDLE: Duration = Duration::from_millis(200);
+const CHECKPOINTER_BUSY: Duration = Duration::from_secs(2);
+
+/// Sets `synchronous_standby_names`. The answer is a WAL position from which on every commit obeys it.
+///
+/// A commit waits if the checkpointer has told the shared memory that there are synchronous standbys, which
+/// it does when it reads the configuration: at once if it is idle. A session that sees the new value shows
+/// only that the signal was sent. So the position is taken when the checkpointer has been idle for a while
+/// after that, or after the 2 s that Patroni waits. Every commit that was acknowledged before is flushed by then.
+pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, pid: i32) -> Result<Lsn, Error> {
+    let wanted = Wanted { sync_names: names.to_owned(), standby: standby(config), at_least: at_least(config).await };
+    let connection = Connection::local(config, settings).await?;
+    if conf::write(config, settings, &wanted)? || connection.text(CURRENT_NAMES).await?.as_deref() != Some(names) {
+        postmaster::signal(pid, Signal::SIGHUP);
+    }
+    let begun = Instant::now();
+    while connection.text(CURRENT_NAMES).await?.as_deref() != Some(names) {
+        if begun.elapsed() > TAKES_EFFECT {
+            return Err(Error::Other(format!("synchronous_standby_names = '{names}' takes no effect")));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    if connection.text("SELECT pg_is_in_recovery()").await?.as_deref() == Some("t") {
+        return Ok(Lsn(0));
+    }
+    checkpointer_has_read(&connection).await?;
+    let position = connection.text("SELECT pg_current_wal_flush_lsn()").await?.unwrap_or_default();
+    position.parse().map_err(|_| Error::Other(format!("`{position}` is no WAL position")))
+}
+
+const CURRENT_NAMES: &str = "SELECT current_setting('synchronous_standby_names')";
+
+async fn checkpointer_has_read(connection: &Connection) -> Result<(), Error> {
+    let begun = Instant::now();
+    let mut idle_since: Option<Instant> = None;
+    while begun.elapsed() < CHECKPOINTER_BUSY {
+        let waits = "SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'checkpointer'";
+        let idle = connection.text(waits).await?.as_deref() == Some("CheckpointerMain");
+        idle_since = if idle { idle_since.or_else(|| Some(Instant::now())) } else { None };
+        if idle_since.is_some_and(|since| since.elapsed() >= CHECKPOINTER_IDLE) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// The recovery settings that are in the file now stay in it.
+fn standby(config: &Config) -> Option<Option<Upstream>> {
+    let text = std::fs::read_to_string(config.data_dir.join("postgresql.conf")).unwrap_or_default();
+    if !text.contains("recovery_target_timeline") {
+        return None;
+    }
+    let line = text.lines().find_map(|line| line.strip_prefix("primary_conninfo = '")).unwrap_or_default();
+    let conninfo = line.trim_end_matches('\'').replace("\\'", "'").replace("\\\\", "\\");
+    Some(super::conninfo::upstream(config, &conninfo))
+}
+
+/// `synchronous_standby_names` as the file has them.
+pub fn sync_names_in_file(config: &Config) -> String {
+    let text = std::fs::read_to_string(config.data_dir.join("postgresql.conf")).unwrap_or_default();
+    let value = text.lines().find_map(|line| line.strip_prefix("synchronous_standby_names = '"));
+    value.unwrap_or_default().trim_end_matches('\'').replace("\\'", "'").replace("\\\\", "\\")
+}
+
+/// Writes the files for changed settings, with what the agent manages as it is. True if something changed.
+pub fn rewrite(config: &Config, settings: &Settings) -> Result<bool, Error> {
+    let wanted = Wanted { sync_names: sync_names_in_file(config), standby: standby(config), at_least: Vec::new() };
+    conf::write(config, settings, &wanted)
+}
+
+async fn at_least(config: &Config) -> Vec<(&'static str, u64)> {
+    if !super::datadir::standby_signal(&config.data_dir) {
+        return Vec::new();
+    }
+    control::read(config).await.map(|read| read.at_least).unwrap_or_default()
+}
+
+/// Creates, drops and advances physical slots. Each stands for itself: one that fails does not stop the others.
+pub async fn slots(
+    config: &Config,
+    settings: &Settings,
+    create: &[String],
+    drop: &[String],
+    advance: &[(String, u64)],
+) -> Result<(), Error> {
+    let connection = Connection::local(config, settings).await?;
+    let created = create.iter().map(|name| {
+        format!("SELECT pg_create_physical_replication_slot({n}, true) WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = {n})", n = literal(name))
+    });
+    let dropped = drop.iter().map(|name| {
+        format!(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {} AND NOT active",
+            literal(name)
+        )
+    });
+    let advanced = advance
+        .iter()
+        .map(|(name, position)| format!("SELECT pg_replication_slot_advance({}, '{}')", literal(name), Lsn(*position)));
+    let mut result = Ok(());
+    for statement in created.chain(dropped).chain(advanced) {
+        if let Err(error) = connection.run(&statement).await {
+            result = Err(error);
+        }
+    }
+    result
+}
+
+/// How long a checkpoint may take.
+const CHECKPOINT: Duration = Duration::from_secs(3600);
+
+pub async fn checkpoint(config: &Config, settings: &Settings) -> Result<(), Error> {
+    Connection::local(config, settings).await?.run_within("CHECKPOINT", CHECKPOINT).await
+}
+
+/// Points the standby at another upstream; from PostgreSQL 13 on that needs no restart.
+pub async fn follow(config: &Config, settings: &Settings, upstream: Option<Upstream>, pid: i32) -> Result<(), Error> {
+    let wanted = Wanted { standby: Some(upstream), sync_names: String::new(), at_least: at_least(config).await };
+    conf::write(config, settings, &wanted)?;
+    postmaster::signal(pid, Signal::SIGHUP);
+    let connection = Connection::local(config, settings).await?;
+    let expected = wanted.standby.flatten();
+    let begun = Instant::now();
+    loop {
+        let now = connection.text("SELECT current_setting('primary_conninfo')").await?.unwrap_or_default();
+        if super::conninfo::upstream(config, &now) == expected {
+            return Ok(());
+        }
+        if begun.elapsed() > TAKES_EFFECT {
+            return Err(Error::Other("primary_conninfo takes no effect".into()));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

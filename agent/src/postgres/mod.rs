@@ -1,0 +1,61 @@
+//! PostgreSQL on this node: its data directory, its processes, its configuration, what it says by SQL.
+//!
+//! On disk (all but the first two as Patroni has them, so that either can take over from the other):
+//! * `<parent>/.<data_dir>.labrun`: the data directory is being made by this agent, see [`datadir`].
+//! * `<data_dir>/promote`: for the moment of a promotion, PostgreSQL's own trigger.
+//! * `<data_dir>/postgresql.conf` (written by the agent) and `postgresql.base.conf` (what initdb wrote).
+//! * `<data_dir>/pg_hba.conf`, `pg_ident.conf`, where the configuration sets them; `standby.signal`.
+//! * `<data_dir>/patroni.dynamic.json`: the last dynamic configuration seen.
+//! * the `pgpass` file that the configuration names: passwords for replication and pg_rewind, mode 0600.
+
+pub mod chores;
+pub mod clone;
+pub mod conf;
+mod conninfo;
+mod control;
+pub mod datadir;
+pub mod initdb;
+pub mod observe;
+mod pgpass;
+pub mod postmaster;
+mod program;
+pub mod promote;
+pub mod rewind;
+pub mod sql;
+pub mod start;
+pub mod stop;
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::config::{Config, Credentials};
+
+pub use control::{Read as ControlRead, read as read_control};
+
+/// Why something could not be done in or with PostgreSQL.
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("cannot {what} {}: {source}", path.display())]
+    File { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("cannot run {}: {source}", program.display())]
+    Program { program: PathBuf, source: std::io::Error },
+    #[error("{program} failed ({status}): {output}")]
+    Failed { program: String, status: String, output: String },
+    #[error("SQL: {0}")]
+    Sql(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Error {
+    fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::File { what, path, source }
+    }
+}
+
+/// The users that the agent connects as.
+pub(crate) fn rewind_user(config: &Config) -> &Credentials {
+    config.authentication.rewind.as_ref().unwrap_or(&config.authentication.superuser)
+}

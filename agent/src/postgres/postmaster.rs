@@ -1,0 +1,165 @@
+//! The postmaster: finding one that runs, starting one, signalling it and hearing of its end.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use async_io::Async;
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::config::{Config, Settings, is_patroni_variable};
+
+use super::Error;
+use super::conf::{self, Wanted};
+
+/// A process that serves our data directory; ours as a child, or found running.
+#[derive(Debug)]
+pub struct Postmaster {
+    pub pid: i32,
+    /// To be reaped when it has ended.
+    child: Option<Child>,
+    end: Async<OwnedFd>,
+}
+
+/// How far the postmaster says that it is, in the last line of postmaster.pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    Starting,
+    /// A standby that does not accept connections yet.
+    Standby,
+    Ready,
+    Stopping,
+}
+
+impl Postmaster {
+    /// Resolves when the process has ended; also reaps it.
+    pub async fn ended(mut self) {
+        let _ = self.end.readable().await;
+        if let Some(child) = &mut self.child {
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The postmaster of this data directory, if one runs (of whatever agent).
+pub fn find(data_dir: &Path) -> Result<Option<Postmaster>, Error> {
+    let Some(pid) = running(data_dir) else { return Ok(None) };
+    let Some(end) = open(pid) else { return Ok(None) };
+    Ok(Some(Postmaster { pid, child: None, end: watch(end)? }))
+}
+
+/// The pid of the live process that serves this data directory: postmaster.pid names it and it works there.
+/// The file alone proves nothing, since pids are used again.
+pub fn running(data_dir: &Path) -> Option<i32> {
+    let text = std::fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
+    let pid = text.lines().next()?.trim().trim_start_matches('-').parse().ok()?;
+    crate::supervise::start_time(pid)?;
+    let cwd = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+    (cwd == std::fs::canonicalize(data_dir).ok()?).then_some(pid)
+}
+
+/// What postmaster.pid says about the start.
+pub fn readiness(data_dir: &Path) -> Option<Readiness> {
+    let text = std::fs::read_to_string(data_dir.join("postmaster.pid")).ok()?;
+    match text.lines().nth(7)?.trim() {
+        "ready" => Some(Readiness::Ready),
+        "standby" => Some(Readiness::Standby),
+        "stopping" => Some(Readiness::Stopping),
+        _ => Some(Readiness::Starting),
+    }
+}
+
+/// Starts the postmaster in a process group of its own: it outlives the agent, which may be replaced
+/// meanwhile. Its log goes where the agent's goes.
+pub fn spawn(config: &Config, settings: &Settings, wanted: &Wanted) -> Result<Postmaster, Error> {
+    use std::os::unix::process::CommandExt;
+    remove_stale_locks(&config.data_dir, settings);
+    let program = config.program("postgres");
+    let mut command = Command::new(&program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_patroni_variable) {
+            command.env_remove(name);
+        }
+    }
+    let child = command
+        .args(conf::arguments(config, settings, wanted))
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(|source| Error::Program { program, source })?;
+    let pid = child.id() as i32;
+    let end = open(pid).ok_or_else(|| Error::Other("the new postmaster cannot be watched".into()))?;
+    Ok(Postmaster { pid, child: Some(child), end: watch(end)? })
+}
+
+/// With its socket inside the data directory, PostgreSQL leaves a lock there that pg_basebackup and pg_rewind
+/// copy: it names the process of another node and would bar the start. Nobody else can own a lock in here.
+fn remove_stale_locks(data_dir: &Path, settings: &Settings) {
+    if running(data_dir).is_some() {
+        return;
+    }
+    let _ = std::fs::remove_file(data_dir.join("postmaster.pid"));
+    let sockets = settings.parameters.get("unix_socket_directories").map(String::as_str).unwrap_or_default();
+    if !sockets.split(',').any(|dir| data_dir.join(dir.trim()).canonicalize().ok() == data_dir.canonicalize().ok()) {
+        return;
+    }
+    for entry in std::fs::read_dir(data_dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Sends a signal to the postmaster, if it is still there.
+pub fn signal(pid: i32, signal: Signal) {
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+}
+
+/// Whether the process is there and not a zombie.
+pub fn is_alive(pid: i32) -> bool {
+    crate::supervise::start_time(pid).is_some()
+}
+
+fn open(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+fn watch(fd: OwnedFd) -> Result<Async<OwnedFd>, Error> {
+    Async::new_nonblocking(fd).map_err(|error| Error::Other(format!("the postmaster cannot be watched: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pidfile_counts_only_if_its_process_works_in_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("postmaster.pid");
+        assert_eq!(running(dir.path()), None);
+        // This very process lives, but works elsewhere.
+        std::fs::write(&file, format!("{}\n", std::process::id())).unwrap();
+        assert_eq!(running(dir.path()), None);
+        let mut sleeper = Command::new("sleep").arg("60").current_dir(dir.path()).spawn().unwrap();
+        std::fs::write(&file, format!("{}\n/d\n1\n5432\n.\n*\n 1 2\nstandby \n", sleeper.id())).unwrap();
+        let found = running(dir.path());
+        let readiness = readiness(dir.path());
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+        assert_eq!(found, Some(sleeper.id() as i32));
+        assert_eq!(readiness, Some(Readiness::Standby));
+        assert_eq!(running(dir.path()), None);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_process_is_heard_of() {
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as i32;
+        let postmaster = Postmaster { pid, child: None, end: watch(open(pid).unwrap()).unwrap() };
+        signal(pid, Signal::SIGKILL);
+        postmaster.ended().await;
+        child.wait().unwrap();
+        assert!(!is_alive(pid));
+    }
+}

@@ -1,0 +1,68 @@
+//! Coming back onto the leader's way: its timeline, crash recovery, pg_rewind.
+
+use std::time::Duration;
+
+use crate::cluster::History;
+use crate::config::{Config, Settings};
+use crate::decide::{LeaderTimeline, Upstream};
+
+use super::sql::Connection;
+use super::{Error, conf, conninfo, pgpass, program, rewind_user};
+
+/// What a running leader says about its timeline and the former ones.
+pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> Result<LeaderTimeline, Error> {
+    let connection = Connection::remote(config, from).await?;
+    let row = "SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN NULL ELSE \
+               substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
+    let rows = connection.rows(row).await?;
+    let text = rows
+        .first()
+        .and_then(|row| row.get(1))
+        .ok_or_else(|| Error::Other("the leader is not a primary yet".into()))?;
+    let timeline = u32::from_str_radix(text, 16).map_err(|_| Error::Other(format!("`{text}` is no timeline")))?;
+    let mut history = History::default();
+    if timeline > 1 {
+        let file = format!("SELECT convert_from(pg_read_binary_file('pg_wal/{timeline:08X}.history'), 'UTF8')");
+        history = History::parse_file(&connection.text(&file).await?.unwrap_or_default());
+    }
+    Ok(LeaderTimeline { upstream: from.clone(), created, timeline, history })
+}
+
+/// Lets a single-user PostgreSQL finish crash recovery, with archiving switched to failure so that no WAL
+/// that the leader never had is archived or recycled.
+pub async fn crash_recover(config: &Config, settings: &Settings) -> Result<(), Error> {
+    conf::write(config, settings, &conf::Wanted::default())?;
+    conf::set_standby_signal(&config.data_dir, false)?;
+    let _ = std::fs::remove_file(config.data_dir.join("postmaster.pid"));
+    let mut command = program::command(&config.program("postgres"));
+    command.arg("--single").arg("-D").arg(&config.data_dir);
+    command.args(["-c", "archive_mode=on", "-c", "archive_command=false"]);
+    let config_file = config.data_dir.join("postgresql.conf");
+    command.arg("-c").arg(format!("config_file={}", config_file.display())).arg("template1");
+    program::run(command).await.map(|_| ())
+}
+
+/// pg_rewind may copy a lot.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// Rewinds the data directory, which must have stopped cleanly, to the leader's way.
+pub async fn rewind(config: &Config, from: &Upstream) -> Result<(), Error> {
+    pgpass::write(config, from)?;
+    let user = rewind_user(config);
+    let source = [
+        conninfo::pair("host", &from.host),
+        conninfo::pair("port", &from.port.to_string()),
+        conninfo::pair("user", &user.username),
+        conninfo::pair("dbname", &config.database),
+        conninfo::pair("sslmode", "prefer"),
+        conninfo::pair("application_name", &config.name),
+    ];
+    let mut command = program::command(&config.program("pg_rewind"));
+    command.arg("-D").arg(&config.data_dir).arg(format!("--source-server={}", source.join(" ")));
+    // Its connection must not wait for a synchronous standby.
+    command.env("PGPASSFILE", &config.pgpass).env("PGOPTIONS", "-c statement_timeout=0 -c synchronous_commit=local");
+    match tokio::time::timeout(LONGEST, program::run(command)).await {
+        Ok(result) => result.map(|_| ()),
+        Err(_) => Err(Error::Other("pg_rewind did not end within a day".into())),
+    }
+}

@@ -1,0 +1,165 @@
+//! SQL with deadlines: nothing here waits longer than it says.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::config::{Config, Credentials, Settings};
+use crate::decide::Upstream;
+
+use super::Error;
+
+/// To connect, and for any statement that has no deadline of its own.
+const QUICK: Duration = Duration::from_secs(3);
+
+/// A connection. It ends when dropped.
+pub struct Connection {
+    client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// To the PostgreSQL of this node, as the superuser.
+    pub async fn local(config: &Config, settings: &Settings) -> Result<Connection, Error> {
+        let (host, port) = local_address(config, settings);
+        connect(&host, port, &config.database, &config.authentication.superuser).await
+    }
+
+    /// To another node, as the user that may read what pg_rewind reads.
+    pub async fn remote(config: &Config, upstream: &Upstream) -> Result<Connection, Error> {
+        connect(&upstream.host, upstream.port, &config.database, super::rewind_user(config)).await
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// The rows of a statement (the last one, if there are several), as texts.
+    pub async fn rows(&self, statement: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+        self.rows_within(statement, QUICK).await
+    }
+
+    pub async fn rows_within(&self, statement: &str, limit: Duration) -> Result<Vec<SimpleQueryRow>, Error> {
+        let answer = tokio::time::timeout(limit, self.client.simple_query(statement)).await;
+        let messages = answer.map_err(|_| timed_out("an answer", limit))?.map_err(sql_error)?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    /// The first field of the first row.
+    pub async fn text(&self, statement: &str) -> Result<Option<String>, Error> {
+        Ok(self.rows(statement).await?.first().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    pub async fn run(&self, statement: &str) -> Result<(), Error> {
+        self.rows(statement).await.map(|_| ())
+    }
+
+    pub async fn run_within(&self, statement: &str, limit: Duration) -> Result<(), Error> {
+        self.rows_within(statement, limit).await.map(|_| ())
+    }
+}
+
+async fn connect(host: &str, port: u16, database: &str, user: &Credentials) -> Result<Connection, Error> {
+    let mut parameters = tokio_postgres::Config::new();
+    parameters
+        .host(host)
+        .port(port)
+        .dbname(database)
+        .user(&user.username)
+        .application_name("labrun-agent")
+        // Our own writes must not wait for a synchronous standby that may be gone.
+        .options("-c statement_timeout=0 -c synchronous_commit=local -c search_path=pg_catalog")
+        .connect_timeout(QUICK);
+    if let Some(password) = &user.password {
+        parameters.password(password);
+    }
+    let connected = tokio::time::timeout(QUICK, parameters.connect(NoTls)).await;
+    let (client, connection) = connected.map_err(|_| timed_out("a connection", QUICK))?.map_err(sql_error)?;
+    let driver = tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    Ok(Connection { client, driver })
+}
+
+fn timed_out(what: &str, limit: Duration) -> Error {
+    Error::Sql(format!("no {what} within {} s", limit.as_secs()))
+}
+
+/// The server's own words, which the library's error only has as its source.
+fn sql_error(error: tokio_postgres::Error) -> Error {
+    Error::Sql(match error.as_db_error() {
+        Some(db) => format!("{}: {}", db.code().code(), db.message()),
+        None => std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| source.to_string()),
+    })
+}
+
+/// Where this node's PostgreSQL can be reached from the node itself.
+fn local_address(config: &Config, settings: &Settings) -> (String, u16) {
+    let port = config.listen.port;
+    let directories = settings.parameters.get("unix_socket_directories").map(String::as_str).unwrap_or_default();
+    // Only an absolute path is one for a client, too.
+    let socket = directories.split(',').map(str::trim).find(|path| path.starts_with('/'));
+    if let Some(path) = socket.filter(|_| settings.use_unix_socket) {
+        return (path.to_owned(), port);
+    }
+    let first = config.listen.host.split(',').map(str::trim).find(|host| !host.is_empty()).unwrap_or("*");
+    let host = match (first, first.parse::<IpAddr>()) {
+        ("*", _) => "127.0.0.1".to_owned(),
+        (_, Ok(IpAddr::V4(ip))) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        (_, Ok(IpAddr::V6(ip))) if ip.is_unspecified() => "::1".to_owned(),
+        _ => first.to_owned(),
+    };
+    (host, port)
+}
+
+/// A text as a literal of SQL.
+pub fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if text.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+/// A name as an identifier of SQL.
+pub fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_local_address_follows_from_listen() {
+        let address = |listen: &str, use_socket: bool| {
+            let text = include_str!("../../tests/data/postgres0.yml")
+                .replace("listen: 0.0.0.0:5432", &format!("listen: '{listen}'"))
+                .replace("unix_socket_directories: '.'", "unix_socket_directories: '., /run/x'");
+            let config = crate::config::read("f", &text, []).unwrap().0;
+            let mut settings = Settings::new(&config, &config.bootstrap.dcs);
+            settings.use_unix_socket = use_socket;
+            local_address(&config, &settings)
+        };
+        assert_eq!(address("0.0.0.0:5432", false), ("127.0.0.1".into(), 5432));
+        assert_eq!(address("127.0.0.5,10.0.0.1:6000", false), ("127.0.0.5".into(), 6000));
+        assert_eq!(address("*:1", false), ("127.0.0.1".into(), 1));
+        assert_eq!(address("0.0.0.0:5432", true), ("/run/x".into(), 5432));
+    }
+
+    #[test]
+    fn literals_and_identifiers_are_quoted() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"a\b"), r" E'a\\b'");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+}

@@ -1,0 +1,65 @@
+//! Stopping PostgreSQL.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::config::{Config, Settings};
+use crate::decide::StopMode;
+
+use super::postmaster;
+use super::sql::Connection;
+
+const LOOK: Duration = Duration::from_millis(10);
+/// What a checkpoint before the stop may take.
+const CHECKPOINT: Duration = Duration::from_secs(60);
+/// The postmaster kills its children itself after 5 s of an immediate stop; then it is killed.
+const IMMEDIATE: Duration = Duration::from_secs(8);
+
+/// Stops the postmaster and returns when it is gone. `limit` turns a clean stop into an immediate one.
+pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode, limit: Option<Duration>) {
+    if mode == (StopMode::Fast { checkpoint: true }) {
+        checkpoint(config, settings).await;
+    }
+    if let StopMode::Fast { .. } = mode {
+        postmaster::signal(pid, Signal::SIGINT);
+        if gone(pid, limit).await {
+            return;
+        }
+        tracing::warn!("PostgreSQL has not stopped in time; ending it at once");
+    }
+    postmaster::signal(pid, Signal::SIGQUIT);
+    if gone(pid, Some(IMMEDIATE)).await {
+        return;
+    }
+    tracing::warn!("PostgreSQL does not react; killing it");
+    kill_all(config, pid);
+    gone(pid, None).await;
+}
+
+/// Less is left to write when the clients are gone.
+async fn checkpoint(config: &Config, settings: &Settings) {
+    if let Ok(connection) = Connection::local(config, settings).await {
+        let _ = connection.run_within("CHECKPOINT", CHECKPOINT).await;
+    }
+}
+
+/// Waits for the end; false if it did not come within `limit`. A zombie counts as gone.
+async fn gone(pid: i32, limit: Option<Duration>) -> bool {
+    let begun = Instant::now();
+    while postmaster::is_alive(pid) {
+        if limit.is_some_and(|limit| begun.elapsed() > limit) {
+            return false;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    true
+}
+
+/// The postmaster and every process that works in the data directory.
+fn kill_all(config: &Config, pid: i32) {
+    postmaster::signal(pid, Signal::SIGKILL);
+    for pid in crate::supervise::pids_in(&config.data_dir) {
+        postmaster::signal(pid, Signal::SIGKILL);
+    }
+}
