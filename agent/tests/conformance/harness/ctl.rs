@@ -18,6 +18,7 @@ pub fn command(yaml: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     // A wide terminal, so that no table is folded.
     command.arg("-c").arg(yaml).args(arguments).env("COLUMNS", "400").env("LC_ALL", "C.UTF-8");
+    command.env("PGPASSWORD", super::sql::SUPERUSER_PASSWORD);
     command
 }
 

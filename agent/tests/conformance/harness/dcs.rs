@@ -65,12 +65,6 @@ impl Dcs {
         written.await.unwrap();
     }
 
-    /// Delete `key`.
-    pub async fn delete(&self, key: &str) {
-        let path = self.path(key);
-        self.ask(async |client| client.delete(&path, None).await).await.unwrap();
-    }
-
     /// The names of the keys below `key`, sorted; empty where there is no such key.
     pub async fn children(&self, key: &str) -> Result<Vec<String>, String> {
         let path = self.path(key);

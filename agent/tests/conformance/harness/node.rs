@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
-use std::time::Duration;
 
 use labrun_agent::supervise::processes_in;
 use nix::sys::signal::{Signal, kill};
@@ -169,6 +168,16 @@ impl Node {
         command
     }
 
+    /// PostgreSQL's own log, where [`settings::own_log`] is laid over the YAML.
+    pub fn postgres_log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("postgres.log")).unwrap_or_default()
+    }
+
+    /// When the postmaster was started, by PostgreSQL itself.
+    pub async fn started_at(&self) -> Result<String, String> {
+        self.value("select pg_postmaster_start_time()").await
+    }
+
     // ---- clients
 
     pub fn rest_address(&self) -> SocketAddr {
@@ -217,7 +226,4 @@ impl Node {
         let recovering = self.value("select pg_is_in_recovery()").await?;
         ensure(recovering == "f", || format!("{} is in recovery", self.name))
     }
-
-    /// How long the harness waits for a blocking REST call: the agent's own limit is below.
-    pub const PATIENCE: Duration = Duration::from_secs(90);
 }

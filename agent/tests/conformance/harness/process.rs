@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -48,11 +48,6 @@ impl Running {
         self.child.id() as i32
     }
 
-    pub fn signal(&self, signal: Signal) {
-        // A process that has just ended is what the caller will see next.
-        let _ = kill(Pid::from_raw(self.pid()), signal);
-    }
-
     /// How it ended, or none while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
@@ -76,12 +71,19 @@ pub struct Output {
 }
 
 /// Run `command` as the unprivileged user to its end, which must come within `limit`.
-pub async fn run(mut command: Command, limit: Duration) -> Output {
+pub async fn run(command: Command, limit: Duration) -> Output {
+    run_with(command, "", limit).await
+}
+
+/// As [`run`], with `input` to read.
+pub async fn run_with(mut command: Command, input: &str, limit: Duration) -> Output {
     if let Some(user) = unprivileged_user() {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = spawn(&mut command);
+    // Whoever does not read its input is not to be blamed.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let told = format!("{command:?}");
     let (pid, started) = (child.id(), Instant::now());
     let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{HeaderMap, Request, Version};
+use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +15,6 @@ use tokio::net::TcpStream;
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
-    pub version: Version,
     pub headers: HeaderMap,
     pub body: String,
 }
@@ -94,7 +93,6 @@ impl<'a> Ask<'a> {
         driver.abort();
         Ok(Answer {
             status: head.status.as_u16(),
-            version: head.version,
             headers: head.headers,
             body: String::from_utf8_lossy(&body).into_owned(),
         })

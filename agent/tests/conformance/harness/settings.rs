@@ -60,6 +60,16 @@ pub fn base(scope: &str, name: &str, address: Ipv4Addr, zookeeper: &str, dir: &P
     })
 }
 
+/// PostgreSQL logs to `postgres.log` in the node's folder, replication commands too.
+pub fn own_log() -> Value {
+    json!({"postgresql": {"parameters": {
+        "logging_collector": "on",
+        "log_directory": "..",
+        "log_filename": "postgres.log",
+        "log_replication_commands": "on"
+    }}})
+}
+
 /// Lay `patch` over `value`: mappings are merged, null removes, all else replaces.
 pub fn merge(value: &mut Value, patch: &Value) {
     match (value, patch) {

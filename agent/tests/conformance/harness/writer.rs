@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -30,15 +30,27 @@ pub struct Target {
 pub struct Acknowledged {
     pub target: usize,
     pub id: i64,
-    pub sent: Instant,
     pub at: Instant,
+}
+
+/// How far one client came.
+#[derive(Default)]
+struct Progress {
+    acknowledged: AtomicUsize,
+    sessions: AtomicUsize,
+}
+
+/// What the clients share.
+struct Shared {
+    stop: AtomicBool,
+    record: Mutex<Vec<Acknowledged>>,
+    progress: Vec<Progress>,
 }
 
 /// Clients at work.
 pub struct Writer {
     targets: Vec<Target>,
-    stop: Arc<AtomicBool>,
-    record: Arc<Mutex<Vec<Acknowledged>>>,
+    shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
 }
 
@@ -48,41 +60,54 @@ pub const TABLE: &str = "create table if not exists written (id bigint primary k
 impl Writer {
     /// Start one client a target; the table must be there.
     pub fn start(targets: Vec<Target>) -> Writer {
-        let (stop, record) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let progress = targets.iter().map(|_| Progress::default()).collect();
+        let shared = Arc::new(Shared { stop: AtomicBool::new(false), record: Mutex::default(), progress });
         let clients = targets.iter().cloned().enumerate().map(|(index, target)| {
-            let (stop, record) = (stop.clone(), record.clone());
+            let shared = shared.clone();
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                runtime.block_on(write(index, &target, &stop, &record));
+                runtime.block_on(write(index, &target, &shared));
             })
         });
-        Writer { clients: clients.collect(), targets, stop, record }
+        Writer { clients: clients.collect(), targets, shared }
     }
 
     /// How many writes were acknowledged so far.
     pub fn count(&self) -> usize {
-        self.record.lock().unwrap().len()
+        (0..self.targets.len()).map(|target| self.count_on(target)).sum()
+    }
+
+    /// How many writes one target acknowledged so far.
+    pub fn count_on(&self, target: usize) -> usize {
+        self.shared.progress[target].acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// How many sessions one target has taken so far.
+    pub fn sessions_on(&self, target: usize) -> usize {
+        self.shared.progress[target].sessions.load(Ordering::Relaxed)
     }
 
     /// Wait until some more writes are acknowledged.
     pub async fn progresses(&self) {
-        let before = self.count();
-        until("writes are acknowledged", async || {
-            super::wait::ensure(self.count() >= before + 20, || format!("{} of 20", self.count() - before))
-        })
-        .await;
+        progress("writes are acknowledged", || self.count()).await;
+    }
+
+    /// Wait until one target acknowledges some more writes.
+    pub async fn progresses_on(&self, target: usize) {
+        let name = &self.targets[target].name;
+        progress(&format!("{name} acknowledges writes"), || self.count_on(target)).await;
     }
 
     /// Stop the clients and take the record.
     pub fn finish(mut self) -> Record {
         self.halt();
-        let mut acknowledged = std::mem::take(&mut *self.record.lock().unwrap());
+        let mut acknowledged = std::mem::take(&mut *self.shared.record.lock().unwrap());
         acknowledged.sort_by_key(|write| write.at);
         Record { targets: self.targets.clone(), acknowledged }
     }
 
     fn halt(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients.drain(..) {
             // A client that panicked has told so already.
             let _ = client.join();
@@ -96,22 +121,28 @@ impl Drop for Writer {
     }
 }
 
-async fn write(index: usize, target: &Target, stop: &AtomicBool, record: &Mutex<Vec<Acknowledged>>) {
+async fn progress(what: &str, count: impl Fn() -> usize) {
+    let before = count();
+    until(what, async || super::wait::ensure(count() >= before + 20, || format!("{} of 20", count() - before))).await;
+}
+
+async fn write(index: usize, target: &Target, shared: &Shared) {
     let mut number = 0_i64;
+    let Shared { stop, record, progress } = shared;
     while !stop.load(Ordering::Relaxed) {
         let Ok(client) = sql::connect(target.address, target.port, target.patience).await else {
             tokio::time::sleep(PACE).await;
             continue;
         };
+        progress[index].sessions.fetch_add(1, Ordering::Relaxed);
         while !stop.load(Ordering::Relaxed) && !client.is_closed() {
             number += 1;
             let id = (index as i64) << 40 | number;
-            let sent = Instant::now();
             let insert = format!("insert into written values ({id})");
-            let answer = stoppable(stop, target.patience, client.simple_query(&insert)).await;
-            match answer {
+            match stoppable(stop, target.patience, client.simple_query(&insert)).await {
                 Some(Ok(_)) => {
-                    record.lock().unwrap().push(Acknowledged { target: index, id, sent, at: Instant::now() });
+                    record.lock().unwrap().push(Acknowledged { target: index, id, at: Instant::now() });
+                    progress[index].acknowledged.fetch_add(1, Ordering::Relaxed);
                 }
                 Some(Err(_)) => {}
                 // Nobody knows what became of this write; the session is of no more use.
@@ -143,11 +174,13 @@ pub struct Record {
 }
 
 impl Record {
-    /// The longest time between two acknowledged writes, counting only targets that `counts` takes.
-    pub fn longest_gap(&self, counts: impl Fn(&Target) -> bool) -> Duration {
-        let counted = self.acknowledged.iter().filter(|write| counts(&self.targets[write.target]));
-        let times: Vec<_> = counted.map(|write| write.at).collect();
-        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::ZERO)
+    /// The longest time between two acknowledged writes of which the second came after `since`, counting only the
+    /// targets that `counts` takes.
+    pub fn longest_gap(&self, since: Instant, counts: impl Fn(usize) -> bool) -> Duration {
+        let times: Vec<_> =
+            self.acknowledged.iter().filter(|write| counts(write.target)).map(|write| write.at).collect();
+        let gaps = times.windows(2).filter(|pair| pair[1] >= since).map(|pair| pair[1] - pair[0]);
+        gaps.max().unwrap_or(Duration::ZERO)
     }
 
     /// The acknowledged writes that are not among `present`.
@@ -170,8 +203,7 @@ impl Record {
         found
     }
 
-    /// The times in which a target took writes, from a write's sending to the last acknowledgement before a second
-    /// without any.
+    /// The times in which a target took writes, each up to the last acknowledgement before a second without any.
     fn spans_of(&self, target: usize) -> Vec<(Instant, Instant)> {
         let mut spans: Vec<(Instant, Instant)> = Vec::new();
         for write in self.acknowledged.iter().filter(|write| write.target == target) {
