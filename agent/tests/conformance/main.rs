@@ -1,0 +1,138 @@
+//! The conformance suite: what a node agent must do, on real servers, tried with labrun-agent, with the Patroni of
+//! PyPI, and with clusters in which both play. The expectations are the same for all; where labrun-agent differs on
+//! purpose the scenario says why.
+//!
+//! `cargo nextest run -p labrun-agent --test conformance labrun::` runs our side; see `select.rs` for what else.
+
+mod harness;
+mod not_yet;
+mod scenarios;
+mod select;
+
+/// The table of scenarios: `name` is a function of `scenarios/`; `basic` scenarios are tried with mixed clusters in
+/// every run; `ctl` scenarios use patronictl.
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident $(($($word:ident),*))?;)*) => {
+        scenarios!(@cast labrun, Labrun, $($module::$name $(($($word),*))?;)*);
+        scenarios!(@cast patroni, Patroni, $($module::$name $(($($word),*))?;)*);
+        mod mixed {
+            scenarios!(@cast patroni_first, PatroniFirst, $($module::$name $(($($word),*))?;)*);
+            scenarios!(@cast labrun_first, LabrunFirst, $($module::$name $(($($word),*))?;)*);
+        }
+    };
+    (@cast $suite:ident, $cast:ident, $($module:ident :: $name:ident $(($($word:ident),*))?;)*) => {
+        mod $suite {
+            $(#[test]
+            fn $name() {
+                #[allow(unused_mut)]
+                let mut traits = crate::select::Traits::default();
+                $($(traits.$word = true;)*)?
+                let scenario = crate::scenarios::$module::$name;
+                crate::select::perform(stringify!($name), crate::harness::Cast::$cast, traits, scenario);
+            })*
+        }
+    };
+}
+
+scenarios! {
+    bootstrap::bootstrap_layout (basic);
+    bootstrap::bootstrap_order;
+    bootstrap::bootstrap_race;
+    rest::rest_status_matrix (basic);
+    rest::rest_replica_lag;
+    rest::rest_bodies;
+    rest::rest_metrics;
+    rest::rest_tags;
+    replication::replication (basic);
+    replication::slots_on_replicas;
+    replication::late_member;
+    sync::synchronous_mode (basic);
+    sync::synchronous_node_count;
+    sync::synchronous_mode_changes;
+    sync::only_synchronous_standbys_promote;
+    failover::stop_leader (basic);
+    failover::stop_leader_asynchronous;
+    failover::crash_postmaster;
+    failover::crash_replica;
+    failover::kill_node (basic);
+    failover::restart_killed_agent;
+    failover::rejoin_with_rewind (basic);
+    swap::swap_in_place (basic);
+    swap::adopt_running_leader;
+    ctl::ctl_reads (ctl);
+    ctl::ctl_edit_config (ctl);
+    ctl::ctl_switchover (ctl);
+    ctl::ctl_switchover_refused (ctl);
+    ctl::ctl_failover (ctl);
+    ctl::ctl_restart (ctl);
+    ctl::ctl_reload (ctl);
+    ctl::ctl_reinit (ctl);
+    ctl::ctl_pause (ctl);
+    ctl::ctl_flush (ctl);
+    ctl::ctl_remove (ctl);
+    schedule::scheduled_switchover;
+    schedule::scheduled_restart;
+    schedule::schedule_refused;
+    pause::pause_leaves_postgres_alone;
+    pause::pause_outlives_agent;
+    pause::pause_switchover;
+    pause::pause_without_zookeeper;
+    dynamic::dynamic_configuration;
+    dynamic::local_goes_before_dynamic;
+    dynamic::environment_goes_first;
+    dynamic::ttl_changes;
+    dynamic::validate_config;
+    dynamic::namespace;
+    priority::failover_priority;
+    priority::tag_nofailover;
+    priority::tag_noloadbalance;
+    priority::tag_nosync_and_sync_priority;
+    priority::tag_clonefrom;
+    priority::cascading_replication;
+    priority::cascading_failover;
+    priority::tag_nostream;
+    quorum::quorum_commit;
+    quorum::quorum_of_two;
+    quorum::quorum_needs_votes;
+    quorum::strict_synchronous_mode;
+    quorum::maximum_lag_on_syncnode;
+    slots::permanent_slots;
+    slots::permanent_slots_change;
+    slots::ignore_slots;
+    slots::member_slots_ttl;
+    standby::standby_cluster;
+    standby::standby_cluster_promoted;
+    standby::ctl_demote_and_promote_cluster (ctl);
+    custom::custom_bootstrap;
+    custom::custom_bootstrap_fails;
+    custom::post_bootstrap;
+    custom::post_bootstrap_fails;
+    custom::create_replica_methods;
+    custom::basebackup_options;
+    custom::callbacks_are_called;
+    custom::pre_promote;
+    custom::before_stop;
+    outage::short_outage;
+    outage::long_outage;
+    outage::failsafe_mode;
+    outage::failsafe_needs_everyone;
+    outage::failsafe_requests;
+    watchdog::watchdog;
+    watchdog::watchdog_required;
+    secure::rest_authentication (ctl);
+    secure::rest_allowlist;
+    secure::rest_tls (ctl);
+    secure::rest_tls_required;
+    secure::odd_passwords;
+    bad::duplicate_name;
+    bad::foreign_system_identifier;
+    bad::foreign_folder;
+    bad::wrong_replication_password;
+    bad::bad_yaml;
+    bad::bad_bodies;
+    bad::refusals;
+    lease::frozen_agent;
+    lease::killed_agent;
+    lease::paused_node;
+    lease::hung_postgres;
+}

@@ -1,0 +1,123 @@
+//! ZooKeeper away: without and with failsafe mode.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::rest::Ask;
+use crate::harness::wait::{ensure, holds};
+use crate::harness::{Cast, Stage, until};
+
+/// Longer than any lease of the scenarios.
+const BEYOND_LEASE: Duration = Duration::from_secs(26);
+
+/// ZooKeeper hangs for less than the lease. Patroni demotes after retry_timeout, needlessly; labrun-agent goes on
+/// serving as long as its lease is certainly valid. Either way nothing is lost and the same timeline goes on.
+pub async fn short_outage(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": true})).started().await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    stage.zookeeper.freeze();
+    let served = async || match stage.cast {
+        Cast::Labrun | Cast::LabrunFirst => cluster[0].is_primary().await,
+        Cast::Patroni | Cast::PatroniFirst => Ok(()),
+    };
+    holds(Duration::from_secs(9), "the leader serves", served).await;
+    stage.zookeeper.thaw();
+    cluster.ready().await;
+    writer.progresses().await;
+    let leader = cluster.leader().await.unwrap();
+    cluster.nothing_lost(writer, leader).await;
+}
+
+/// ZooKeeper is away for longer than the lease: no node takes writes then, and one does when it is back.
+pub async fn long_outage(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": true})).started().await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    stage.zookeeper.stop();
+    until("the leader is demoted", async || {
+        ensure(cluster[0].value("select pg_is_in_recovery()").await? == "t", || "it is a primary".to_owned())
+    })
+    .await;
+    for node in &cluster.nodes {
+        assert_eq!(node.code("/primary").await.unwrap(), 503, "{} is no primary", node.name);
+    }
+    stage.zookeeper.start().await;
+    let leader = cluster.ready().await;
+    writer.progresses().await;
+    cluster.nothing_lost(writer, leader).await;
+}
+
+/// With failsafe mode the leader goes on as long as every member says that it follows it, and REST says so.
+pub async fn failsafe_mode(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"failsafe_mode": true})).started().await;
+    until("the failsafe key names all members", async || {
+        let key = cluster.dcs.json("failsafe").await?;
+        let names: std::collections::BTreeMap<_, _> = [0, 1]
+            .map(|index| (cluster[index].name.clone(), format!("http://{}:8008/patroni", cluster[index].address)))
+            .into();
+        ensure(key == json!(names), || key.to_string())
+    })
+    .await;
+    let writer = cluster.writer(0).await;
+    stage.zookeeper.stop();
+    holds(BEYOND_LEASE, "the leader serves and the replica follows", async || {
+        cluster[0].is_primary().await?;
+        ensure(cluster[1].value("select pg_is_in_recovery()").await? == "t", || "pg2 was promoted".to_owned())
+    })
+    .await;
+    writer.progresses().await;
+    assert_eq!(cluster[0].status().await.unwrap()["failsafe_mode_is_active"], true);
+    assert_eq!(cluster[0].code("/primary").await.unwrap(), 200);
+    assert_eq!(cluster[1].code("/replica").await.unwrap(), 200);
+    let answer = cluster[0].get("/failsafe").await.unwrap();
+    assert_eq!((answer.status, answer.json().as_object().unwrap().len()), (200, 2));
+    stage.zookeeper.start().await;
+    cluster.leads(0).await;
+    cluster.ready().await;
+    assert_eq!(cluster.member(0).await.unwrap()["timeline"], 1);
+    cluster.nothing_lost(writer, 0).await;
+}
+
+/// With failsafe mode, and one member that does not answer, the leader must assume that it was replaced.
+pub async fn failsafe_needs_everyone(stage: &Stage) {
+    let cluster = stage.cluster(3).dcs(json!({"failsafe_mode": true})).started().await;
+    until("the failsafe key names all members", async || {
+        let key = cluster.dcs.json("failsafe").await?;
+        ensure(key.as_object().is_some_and(|names| names.len() == 3), || key.to_string())
+    })
+    .await;
+    let writer = cluster.writer(0).await;
+    stage.zookeeper.stop();
+    cluster[2].kill();
+    until("the leader is demoted", async || {
+        ensure(cluster[0].value("select pg_is_in_recovery()").await? == "t", || "it is a primary".to_owned())
+    })
+    .await;
+    stage.zookeeper.start().await;
+    cluster[2].start();
+    let leader = cluster.ready().await;
+    writer.progresses().await;
+    cluster.nothing_lost(writer, leader).await;
+}
+
+/// What a member says to a leader that asks whether it may go on.
+pub async fn failsafe_requests(stage: &Stage) {
+    let cluster = stage.cluster(2).started().await;
+    let call = json!({"name": "pg1", "conn_url": "postgres://x", "api_url": "http://x", "slots": {}});
+    assert_eq!(cluster[1].call("POST", "/failsafe", &call).await.status, 502, "failsafe mode is off");
+    cluster.edit_config(json!({"failsafe_mode": true})).await;
+    until("failsafe mode is on", async || {
+        let code = cluster[1].code("/failsafe").await?;
+        ensure(code == 200, || code.to_string())
+    })
+    .await;
+    let answer = cluster[1].call("POST", "/failsafe", &call).await;
+    assert_eq!((answer.status, &*answer.body), (200, "Accepted"));
+    assert!(answer.header("lsn").parse::<u64>().is_ok(), "{:?}", answer.headers);
+    let answer = cluster[0].call("POST", "/failsafe", &call).await;
+    assert_eq!((answer.status, &*answer.body), (500, "Running as a leader"));
+    let empty = Ask::new("POST", "/failsafe").body("garbage").send(cluster[1].rest_address()).await.unwrap();
+    assert_eq!(empty.status, 400);
+}

@@ -1,0 +1,190 @@
+//! Who may call: passwords, addresses, certificates; and passwords of PostgreSQL that are hard to quote.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::harness::rest::Ask;
+use crate::harness::{Node, Stage, process};
+
+/// Unsafe calls need the name and password, all others do not; patronictl has them from the YAML.
+pub async fn rest_authentication(stage: &Stage) {
+    let users = json!({"restapi": {"authentication": {"username": "operator", "password": "p:w d"}}});
+    let cluster = stage.cluster(2).with(users).started().await;
+    let ask = |headers| Ask::new("PATCH", "/config").body(r#"{"loop_wait": 3}"#).headers(headers);
+    let server = cluster[0].rest_address();
+    let answer = ask(&[]).send(server).await.unwrap();
+    assert_eq!((answer.status, &*answer.body), (401, "no auth header received"));
+    assert_eq!(answer.header("www-authenticate"), r#"Basic realm="Patroni""#);
+    // operator:wrong
+    let answer = ask(&[("authorization", "Basic b3BlcmF0b3I6d3Jvbmc=")]).send(server).await.unwrap();
+    assert_eq!((answer.status, &*answer.body), (401, "not authenticated"));
+    // operator:p:w d
+    let answer = ask(&[("authorization", "Basic b3BlcmF0b3I6cDp3IGQ=")]).send(server).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["loop_wait"], 3);
+    for (method, path) in [
+        ("POST", "/restart"),
+        ("POST", "/reload"),
+        ("POST", "/switchover"),
+        ("POST", "/failover"),
+        ("POST", "/reinitialize"),
+        ("PUT", "/config"),
+        ("DELETE", "/restart"),
+        ("DELETE", "/switchover"),
+    ] {
+        let answer = Ask::new(method, path).body("{}").send(server).await.unwrap();
+        assert_eq!(answer.status, 401, "{method} {path}");
+    }
+    for path in ["/primary", "/patroni", "/cluster", "/config", "/metrics"] {
+        assert_eq!(cluster[0].code(path).await.unwrap(), 200, "GET {path}");
+    }
+    let said = cluster.ctl(&["reload", &cluster.scope, "pg1", "--force"]).await;
+    assert!(said.stdout.contains("Reload request received for member pg1"), "{said:?}");
+}
+
+/// Unsafe calls are taken from listed addresses only, and from members where that is asked for.
+pub async fn rest_allowlist(stage: &Stage) {
+    let listed = json!({"restapi": {"allowlist": ["127.250.0.0/16", "no-such-host.invalid"]}});
+    let cluster = stage.cluster(1).with(listed).started().await;
+    let answer = cluster[0].call("POST", "/reload", &json!({})).await;
+    assert_eq!((answer.status, &*answer.body), (403, "Access is denied"));
+    assert_eq!(cluster[0].code("/patroni").await.unwrap(), 200, "reading is for all");
+    cluster[0].reconfigure(&json!({"restapi": {"allowlist": ["127.0.0.0/8"]}}));
+    cluster[0].signal(nix::sys::signal::Signal::SIGHUP);
+    crate::harness::until("the new list holds", async || {
+        let code = cluster[0].call("POST", "/reload", &json!({})).await.status;
+        crate::harness::wait::ensure(code == 202, || code.to_string())
+    })
+    .await;
+}
+
+/// An authority and a certificate for everybody on the loopback, made by `openssl`.
+struct Authority {
+    dir: PathBuf,
+}
+
+impl Authority {
+    async fn new(dir: &Path) -> Authority {
+        let authority = Authority { dir: dir.to_owned() };
+        authority.openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt").await;
+        authority.openssl("req -newkey rsa:2048 -nodes -subj /CN=node -keyout node.key -out node.csr").await;
+        authority
+    }
+
+    /// A certificate that is good for the nodes' addresses.
+    async fn sign(&self, addresses: &[String]) {
+        let names: Vec<_> = addresses.iter().map(|address| format!("IP:{address}")).collect();
+        std::fs::write(self.dir.join("names"), format!("subjectAltName={}\n", names.join(","))).unwrap();
+        let sign =
+            "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out node.crt";
+        self.openssl(sign).await;
+    }
+
+    async fn openssl(&self, arguments: &str) {
+        let mut command = Command::new("openssl");
+        command.current_dir(&self.dir).args(arguments.split(' '));
+        let output = process::run(command, Duration::from_secs(60)).await;
+        assert_eq!(output.code, Some(0), "openssl {arguments}: {output:?}");
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The first line that the node answers over TLS, empty where it refuses the session.
+    async fn ask(&self, node: &Node, request: &str, with_certificate: bool) -> String {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-quiet", "-verify_return_error", "-connect", &node.rest_address().to_string()]);
+        command.arg("-CAfile").arg(self.file("ca.crt"));
+        if with_certificate {
+            command.arg("-cert").arg(self.file("node.crt")).arg("-key").arg(self.file("node.key"));
+        }
+        // -quiet goes on after the end of its input, until the server closes.
+        let output = process::run_with(command, &format!("{request} HTTP/1.0\r\n\r\n"), Duration::from_secs(30)).await;
+        output.stdout.lines().next().unwrap_or_default().trim().to_owned()
+    }
+}
+
+/// REST over TLS: everybody may read; who changes something needs a certificate (`optional`); patronictl has one.
+/// Members ask each other over TLS in a failover.
+pub async fn rest_tls(stage: &Stage) {
+    let authority = Authority::new(&stage.folder("tls")).await;
+    let files = json!({
+        "restapi": {
+            "certfile": authority.file("node.crt"),
+            "keyfile": authority.file("node.key"),
+            "cafile": authority.file("ca.crt"),
+            "verify_client": "optional",
+        },
+        "ctl": {
+            "certfile": authority.file("node.crt"),
+            "keyfile": authority.file("node.key"),
+            "cacert": authority.file("ca.crt"),
+        },
+    });
+    let cluster = stage.cluster(3).with(files).laid();
+    let addresses: Vec<_> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
+    authority.sign(&addresses).await;
+    cluster[0].start();
+    cluster.leads(0).await;
+    cluster[1].start();
+    cluster[2].start();
+    cluster.ready().await;
+    let member = cluster.member(0).await.unwrap();
+    assert_eq!(member["api_url"], format!("https://{}:8008/patroni", cluster[0].address));
+    let ask = async |request, certified| authority.ask(&cluster[0], request, certified).await;
+    assert_eq!(ask("GET /primary", false).await, "HTTP/1.0 200 OK");
+    assert_eq!(ask("OPTIONS /replica", false).await, "HTTP/1.0 503 Service Unavailable");
+    assert_eq!(ask("POST /reload", false).await, "HTTP/1.0 403 Forbidden");
+    assert_eq!(ask("POST /reload", true).await, "HTTP/1.0 202 Accepted");
+    let said = cluster.ctl(&["restart", &cluster.scope, "pg2", "--force"]).await;
+    assert!(said.stdout.contains("Success: restart on member pg2"), "{said:?}");
+    cluster.ready().await;
+    cluster[0].stop().await;
+    let new = cluster.new_leader(0).await;
+    cluster.streams(3 - new).await;
+}
+
+/// With `verify_client: required` nobody gets a word without a certificate.
+pub async fn rest_tls_required(stage: &Stage) {
+    let authority = Authority::new(&stage.folder("tls")).await;
+    let files = json!({"restapi": {
+        "certfile": authority.file("node.crt"),
+        "keyfile": authority.file("node.key"),
+        "cafile": authority.file("ca.crt"),
+        "verify_client": "required",
+    }});
+    let cluster = stage.cluster(1).with(files).laid();
+    authority.sign(&[cluster[0].address.to_string()]).await;
+    cluster[0].start();
+    cluster.leads(0).await;
+    assert_eq!(authority.ask(&cluster[0], "GET /primary", false).await, "");
+    assert_eq!(authority.ask(&cluster[0], "GET /primary", true).await, "HTTP/1.0 200 OK");
+}
+
+/// Passwords with every sign that some file or shell treats as its own; none of them is told to anybody.
+pub async fn odd_passwords(stage: &Stage) {
+    let (replicator, rewinder) = (r#"r'e"p\l:i c$a%t#o{r}"#, r"re\\wind:'er");
+    let users = json!({"postgresql": {"authentication": {
+        "replication": {"password": replicator},
+        "rewind": {"username": "rewinder", "password": rewinder},
+    }}});
+    let cluster = stage.cluster(2).with(users).started().await;
+    let can = "select string_agg(rolname, ',' order by rolname) from pg_roles where rolcanlogin";
+    assert_eq!(cluster[0].value(can).await.unwrap(), "postgres,replicator,rewinder");
+    cluster[0].stop().await;
+    cluster.leads(1).await;
+    cluster[0].start();
+    cluster.streams(0).await;
+    for node in &cluster.nodes {
+        for secret in [replicator, rewinder, crate::harness::sql::SUPERUSER_PASSWORD] {
+            assert!(!node.log().contains(secret), "{}'s log tells a password", node.name);
+        }
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(node.dir.join("pgpass")).unwrap().permissions());
+        assert_eq!(mode & 0o077, 0, "{}'s pgpass is for its owner alone", node.name);
+    }
+}
