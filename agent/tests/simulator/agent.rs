@@ -174,7 +174,9 @@ impl World {
             said: String::new(),
             decisions: (0, 0),
         });
-        self.tell(node, || format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" }));
+        self.tell(node, || {
+            format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" })
+        });
         self.grace(node);
         let target = self.agent_target(node);
         self.after(1, target, Event::LinkTimer);
