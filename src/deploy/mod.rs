@@ -8,13 +8,17 @@ pub mod doctor;
 pub mod error;
 pub mod local;
 pub mod lock;
+mod placement;
+mod ready;
 mod remove;
 pub mod state;
 
 pub use backend::{Backend, ExecOutput, NodeStatus, Progress};
-pub use create::{Deployed, Request, all_run, deploy, sketch, until_ready};
+pub use create::{Deployed, Request, all_run, deploy};
 pub use deployment::{BackendKind, DeployedNode, Deployment, Endpoint, Options, Phase, Place, Programs};
 pub use error::DeployError;
 pub use local::Local;
 pub use lock::Lock;
+pub use placement::sketch;
+pub use ready::until_ready;
 pub use remove::destroy;

@@ -1,10 +1,12 @@
 //! A deployment from its beginning to its end.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use labrun::deploy::{Backend, Local, state};
 use serde_json::{Value, json};
 
-use crate::support::{Place, free_offset, is_free, lab};
+use crate::support::{Place, free_offset, is_free, lab, until};
 
 fn node<'a>(status: &'a Value, name: &str) -> &'a Value {
     status["nodes"].as_array().unwrap().iter().find(|node| node["name"] == name).unwrap()
@@ -40,6 +42,8 @@ fn a_cluster_is_deployed_used_broken_mended_and_removed() {
 
     let said = place.labrun(&["destroy"]).ends(0);
     assert!(said.out.contains("reference is removed") && said.out.contains("processes"), "{}", said.out);
+    // One server was killed, and nobody else gives back what it had.
+    assert!(said.out.contains("shared memory segments of killed servers"), "{}", said.out);
     place.assert_nothing_left();
     assert!(all.iter().all(|address| is_free(*address)), "a port is still bound: {all:?}");
     assert!(!place.output.join("reference").exists());
@@ -103,6 +107,30 @@ fn logs_of_a_role(place: &Place) {
     assert_eq!(last.out.lines().count(), 1);
     let unknown = place.labrun(&["logs", "nobody"]).ends(6);
     assert!(unknown.err.contains("zoo, pg-master, pg-slave, haproxy"), "{}", unknown.err);
+}
+
+#[tokio::test]
+async fn a_program_runs_on_a_node_as_its_user_and_within_its_limit() {
+    let place = Place::new();
+    place.labrun(&["deploy", &lab("keeper"), "--no-publish"]).ends(0);
+    let deployment = state::find(&place.output, None).unwrap();
+    let exec = async |script: &str, limit: Duration| {
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        Local.exec(&deployment, "zoo", &argv, limit).await
+    };
+    let long = Duration::from_secs(60);
+    let said = exec("pwd; id -u; echo $HOME; echo $LABRUN_LOOPBACK; echo oops >&2; exit 3", long).await.unwrap();
+    let dir = deployment.node("zoo").unwrap().dir.display().to_string();
+    let lines: Vec<_> = said.stdout.lines().collect();
+    assert_eq!((said.code, lines[0], lines[2], said.stderr.as_str()), (Some(3), dir.as_str(), dir.as_str(), "oops\n"));
+    assert_ne!(lines[1], "0", "it ran as root");
+    assert_eq!(lines[3], "", "it saw the caller's environment");
+    let before = place.processes();
+    let error = exec("sleep 1000 & sleep 1000", Duration::from_millis(200)).await.unwrap_err().to_string();
+    assert!(error.contains("has not ended after 200 ms"), "{error}");
+    until("what it started is left", || place.processes().len() == before.len());
+    let unbounded = exec("head -c 3000000 /dev/zero | tr '\\0' x", long).await.unwrap();
+    assert_eq!((unbounded.code, unbounded.stdout.len()), (Some(0), 256 << 10));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Finding the programs that nodes run: where Debian's and Ubuntu's packages put them, or where `LABRUN_*` says.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::deploy::{DeployError, Programs};
 use crate::lab::model::AgentKind;
@@ -140,19 +141,25 @@ impl Search {
             looked,
             install: "apt-get install postgresql (Debian 12, Ubuntu 24.04 or later; else see apt.postgresql.org)",
         };
-        if let Some(folder) = self.told("LABRUN_POSTGRES_BIN") {
-            return match lacks(&folder) {
-                None => Ok(folder),
-                Some(tool) => {
-                    Err(missing(format!("LABRUN_POSTGRES_BIN says {}, which has no {tool}", folder.display())))
-                }
-            };
+        let told = self.told("LABRUN_POSTGRES_BIN");
+        if let Some(folder) = &told
+            && let Some(tool) = lacks(folder)
+        {
+            return Err(missing(format!("LABRUN_POSTGRES_BIN says {}, which has no {tool}", folder.display())));
         }
-        let packaged = newest(versions_below(Path::new("/usr/lib/postgresql")));
+        let packaged = || newest(versions_below(Path::new("/usr/lib/postgresql")));
         let in_path = || self.in_path("initdb").and_then(|tool| Some(tool.canonicalize().ok()?.parent()?.to_owned()));
-        packaged.or_else(in_path).filter(|folder| lacks(folder).is_none()).ok_or_else(|| {
+        let found = told.or_else(packaged).or_else(in_path).filter(|folder| lacks(folder).is_none());
+        let folder = found.ok_or_else(|| {
             missing(format!("no version {OLDEST_POSTGRES} or later in /usr/lib/postgresql, none in PATH"))
-        })
+        })?;
+        match postgres_version(&folder) {
+            Some(version) if version < OLDEST_POSTGRES => {
+                let needed = format!("{OLDEST_POSTGRES} or later is needed");
+                Err(missing(format!("{} is version {version}, {needed}", folder.display())))
+            }
+            _ => Ok(folder),
+        }
     }
 
     fn simple(&self, program: &'static str, variable: &str, install: &'static str) -> Result<PathBuf, Missing> {
@@ -199,6 +206,17 @@ fn versions_below(folder: &Path) -> Vec<(u32, PathBuf)> {
 fn newest(versions: Vec<(u32, PathBuf)>) -> Option<PathBuf> {
     let good = versions.into_iter().filter(|(version, bin)| *version >= OLDEST_POSTGRES && lacks(bin).is_none());
     good.max_by_key(|(version, _)| *version).map(|(_, bin)| bin)
+}
+
+/// The major version that `postgres --version` tells (`postgres (PostgreSQL) 15.20 (Debian …)`).
+fn postgres_version(folder: &Path) -> Option<u32> {
+    let said = Command::new(folder.join("postgres")).arg("--version").stdin(Stdio::null()).output().ok()?;
+    major(&String::from_utf8_lossy(&said.stdout))
+}
+
+fn major(said: &str) -> Option<u32> {
+    let number = said.split_once("(PostgreSQL) ")?.1;
+    number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 fn jars_below(folder: &Path) -> Vec<PathBuf> {
@@ -260,6 +278,20 @@ mod tests {
             [LOGGER, "/usr/share/java/netty.jar", DEBIAN_JAR].map(PathBuf::from)
         );
         assert_eq!(debian_class_path("", false), [PathBuf::from(DEBIAN_JAR)]);
+    }
+
+    #[test]
+    fn an_old_server_is_refused_wherever_it_is() {
+        assert_eq!(major("postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)\n"), Some(15));
+        assert_eq!((major("postgres (PostgreSQL) 18beta1\n"), major("nonsense")), (Some(18), None));
+        let dir = tempfile::tempdir().unwrap();
+        for tool in POSTGRES_TOOLS {
+            let path = dir.path().join(tool);
+            std::fs::write(&path, "#!/bin/sh\necho 'postgres (PostgreSQL) 14.9'\n").unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let refused = with("LABRUN_POSTGRES_BIN", dir.path().to_str().unwrap()).postgres_bin().unwrap_err();
+        assert!(refused.looked.contains("is version 14, 15 or later is needed"), "{}", refused.looked);
     }
 
     #[test]

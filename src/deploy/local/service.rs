@@ -21,8 +21,10 @@ const JAVA: [&str; 7] = [
     "-XX:-UsePerfData",
     "-Djava.net.preferIPv4Stack=true",
 ];
-/// No web server inside ZooKeeper; the four-letter words that people and labrun ask; a log with times, on stderr.
-const ZOOKEEPER: [&str; 7] = [
+/// No web server inside ZooKeeper; the four-letter words that people and labrun ask; a log with times, on stderr. Its
+/// transactions survive every death of a process without being forced to the disk, which all nodes of a lab share.
+const ZOOKEEPER: [&str; 8] = [
+    "-Dzookeeper.forceSync=no",
     "-Dzookeeper.admin.enableServer=false",
     "-Dzookeeper.jmx.log4j.disable=true",
     "-Dzookeeper.4lw.commands.whitelist=srvr,ruok,stat,mntr,conf,cons,wchs",

@@ -204,7 +204,9 @@ mod tests {
     #[test]
     fn lines_of_one_shape_are_not_all_shown() {
         let log: String = (0..20).map(|n| format!("12:00:{n:02} refused\n")).collect();
-        let text = draw("pg", "F1", &[entry("cat log", &format!("{log}done\n"))], 24, |left| format!("and {left} more")).inline();
+        let text =
+            draw("pg", "F1", &[entry("cat log", &format!("{log}done\n"))], 24, |left| format!("and {left} more"))
+                .inline();
         assert_eq!((text.matches("refused<").count(), text.matches(">done<").count()), (3, 1));
         assert!(text.contains("and 17 more"));
     }
