@@ -107,13 +107,7 @@ fn rivals<'a>(view: &'a View, cluster: &'a Cluster, now: Moment) -> impl Iterato
 }
 
 /// Why this peer should lead rather than we.
-fn better(
-    view: &View,
-    cluster: &Cluster,
-    server: &Server,
-    (name, peer): (&str, &Peer),
-    now: Moment,
-) -> Option<String> {
+fn better(view: &View, cluster: &Cluster, server: &Server, (name, peer): (&str, &Peer), now: Moment) -> Option<String> {
     let position: Lsn = peer.position?;
     if !peer.may_lead {
         return None;

@@ -209,9 +209,9 @@ impl World {
         agent.view.facts.leader_asked = Some(Moment(now));
         let source = self.node_at(&from);
         let answers = source.filter(|source| self.serves(node, *source));
-        let told = answers.and_then(|source| self.server(source).filter(|server| server.is_primary())).map(|server| {
-            (self.wal.timeline(server.inserted), self.wal.history(server.inserted))
-        });
+        let told = answers
+            .and_then(|source| self.server(source).filter(|server| server.is_primary()))
+            .map(|server| (self.wal.timeline(server.inserted), self.wal.history(server.inserted)));
         let delay = if answers.is_some() { self.random.delay(5, 30) } else { self.random.between(5, SQL) };
         self.after(delay, target, Event::LeaderTimeline { upstream: from, created, told });
     }

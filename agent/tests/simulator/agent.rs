@@ -176,7 +176,9 @@ impl World {
             said: String::new(),
             decisions: (0, 0),
         });
-        self.tell(node, || format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" }));
+        self.tell(node, || {
+            format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" })
+        });
         // It gives ZooKeeper `retry_timeout` to tell who leads before it stops a primary that it has found.
         let patience = self.nodes[node].agent.as_ref().map_or(0, |agent| agent.view.settings.retry_timeout.as_millis());
         self.grace_for(node, patience as u64 + STOPS_WITHIN);

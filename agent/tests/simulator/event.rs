@@ -30,20 +30,34 @@ pub enum Event {
     /// A client tries to write on every node that takes it.
     Write,
     /// A supervisor starts an agent.
-    StartAgent { node: usize },
+    StartAgent {
+        node: usize,
+    },
 
     // ZooKeeper, and the links to it.
-    Arrival { link: usize },
+    Arrival {
+        link: usize,
+    },
     Expiry,
-    Answer { link: usize },
+    Answer {
+        link: usize,
+    },
 
     // PostgreSQL.
     /// WAL has reached the disk.
     Flushed(Spot),
     /// WAL from the upstream.
-    Received { from: usize, epoch: u64, spot: Spot },
+    Received {
+        from: usize,
+        epoch: u64,
+        spot: Spot,
+    },
     /// What a standby has flushed.
-    Confirmed { from: usize, epoch: u64, flushed: Lsn },
+    Confirmed {
+        from: usize,
+        epoch: u64,
+        flushed: Lsn,
+    },
     Replayed(Spot),
     /// The WAL receiver tries to connect.
     Connect,
@@ -65,26 +79,64 @@ pub enum Event {
     // An agent.
     Wake(u64),
     LinkTimer,
-    LinkReset { links: usize },
+    LinkReset {
+        links: usize,
+    },
     /// A postmaster was started, one has ended.
-    Started { epoch: u64 },
-    Exited { epoch: u64 },
+    Started {
+        epoch: u64,
+    },
+    Exited {
+        epoch: u64,
+    },
     /// PostgreSQL's answer, asked for at a time; `None` if it refuses or there was none in time.
-    Observed { asked: u64, epoch: u64, server: Option<Box<Seen>> },
+    Observed {
+        asked: u64,
+        epoch: u64,
+        server: Option<Box<Seen>>,
+    },
     Inspected,
-    JobStep { number: u64 },
-    JobEnded { number: u64, job: Job, result: Result<(), String> },
+    JobStep {
+        number: u64,
+    },
+    JobEnded {
+        number: u64,
+        job: Job,
+        result: Result<(), String>,
+    },
     /// What a chore does when it is due.
-    ChoreStep { chore: Chore, epoch: u64 },
-    ChoreEnded { chore: Chore, epoch: u64 },
+    ChoreStep {
+        chore: Chore,
+        epoch: u64,
+    },
+    ChoreEnded {
+        chore: Chore,
+        epoch: u64,
+    },
     /// GET <api_url>, by a peer.
-    Asked { by: usize, incarnation: u64, round: u64 },
+    Asked {
+        by: usize,
+        incarnation: u64,
+        round: u64,
+    },
     /// `None`: the port is closed.
-    Told { round: u64, from: usize, peer: Option<Box<Peer>> },
+    Told {
+        round: u64,
+        from: usize,
+        peer: Option<Box<Peer>>,
+    },
     /// Who has not answered by now, does not answer.
-    PeersTimeout { round: u64 },
+    PeersTimeout {
+        round: u64,
+    },
     /// What the leader says of its timelines, if it does.
-    LeaderTimeline { upstream: Upstream, created: i64, told: Option<(u32, History)> },
+    LeaderTimeline {
+        upstream: Upstream,
+        created: i64,
+        told: Option<(u32, History)>,
+    },
     /// A request to ZooKeeper has had all the time that it gets.
-    RequestTimeout { id: u64 },
+    RequestTimeout {
+        id: u64,
+    },
 }

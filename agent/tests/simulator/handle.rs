@@ -310,9 +310,10 @@ impl World {
     }
 
     fn chore_done(&mut self, node: usize, chore: Chore, epoch: u64) {
-        let end = self.server(node).filter(|server| server.epoch == epoch && server.answers()).map(|server| {
-            if server.is_primary() { self.wal.end(self.nodes[node].data.tip) } else { Lsn(0) }
-        });
+        let end = self
+            .server(node)
+            .filter(|server| server.epoch == epoch && server.answers())
+            .map(|server| if server.is_primary() { self.wal.end(self.nodes[node].data.tip) } else { Lsn(0) });
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.chores.remove(name(&chore));
         agent.need.observation = true;

@@ -319,5 +319,4 @@ impl World {
         let number: usize = upstream.host.rsplit('.').next()?.parse().ok()?;
         number.checked_sub(1).filter(|node| *node < self.nodes.len())
     }
-
 }

@@ -51,13 +51,19 @@ pub struct Client {
 /// What the agent hears from its client.
 pub enum Heard {
     /// A new session and its timeout.
-    Connected { session: i64, timeout: u64 },
+    Connected {
+        session: i64,
+        timeout: u64,
+    },
     /// Watched keys have changed, or may have.
     Changed,
     /// The connection is gone, and with it these requests.
     Disconnected(Vec<u64>),
     Expired(Vec<u64>),
-    Answer { id: u64, reply: Reply },
+    Answer {
+        id: u64,
+        reply: Reply,
+    },
 }
 
 /// A message that meets a cut is tried again after this time.

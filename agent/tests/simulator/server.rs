@@ -10,13 +10,17 @@ use crate::wal::Spot;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Recovers; connections are refused.
-    Starting { primary: bool },
+    Starting {
+        primary: bool,
+    },
     Standby,
     /// A standby that was told to promote.
     Promoting,
     Primary,
     /// Clients are gone; `primary` if it was one.
-    Stopping { primary: bool },
+    Stopping {
+        primary: bool,
+    },
 }
 
 #[derive(Debug)]

@@ -10,20 +10,29 @@ use labrun_agent::decide::Write;
 #[derive(Debug, Clone)]
 pub enum Request {
     /// A new session, or the old one on a new connection.
-    Connect { session: Option<i64>, timeout: u64 },
+    Connect {
+        session: Option<i64>,
+        timeout: u64,
+    },
     Ping,
     /// From now on changes are told.
     Watch,
     /// All keys at once.
     Read,
-    Write { name: String, write: Write },
+    Write {
+        name: String,
+        write: Write,
+    },
     Close,
 }
 
 /// What the server sends.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    Connected { session: i64, timeout: u64 },
+    Connected {
+        session: i64,
+        timeout: u64,
+    },
     /// The session is no more.
     Expired,
     Pong,
