@@ -4,7 +4,7 @@
 CARGO ?= cargo
 LANG_OF_REPORT ?= ru
 
-.PHONY: help run test build lint packages conformance bench clean
+.PHONY: help run test build lint packages simulate conformance bench clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,9 @@ lint: ## Formatting, clippy, licences.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; else echo "cargo-deny is not installed: licences and advisories are not checked (cargo install cargo-deny)"; fi
+
+simulate: ## The simulator's schedules of the agent's decisions; LABRUN_SIM_COUNT and LABRUN_SIM_SEED choose them.
+	$(CARGO) test -p labrun-agent --features simulation --test simulator schedules -- --nocapture
 
 conformance: ## The agent's scenarios, also against Patroni (LABRUN_PATRONI_DIR: its virtual environment).
 	LABRUN_CONFORMANCE=full $(CARGO) test -p labrun-agent --features conformance --test conformance -- --test-threads 3
