@@ -92,3 +92,23 @@ fn schemas_are_printed_as_committed() {
         assert_eq!(out(&printed), std::fs::read_to_string(committed).expect("committed"));
     }
 }
+
+#[test]
+fn words_that_cannot_be_written_change_no_exit_code() {
+    let dir = tempfile::tempdir().expect("a folder");
+    changed(dir.path(), "      needs: [zoo]\n", "      neds: [zoo]\n");
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_labrun"));
+        command.args(args).current_dir(dir.path()).env("NO_COLOR", "1");
+        command
+    };
+    // Nothing to say it on: the exit code is all there is, and it is still the right one.
+    let broken = run(&["validate", "mine"]).stderr(full()).output().expect("labrun runs");
+    assert_eq!((code(&broken), out(&broken).as_str()), (2, "broken  mine: 1 error\n"));
+    let lost = run(&["schema"]).stdout(full()).output().expect("labrun runs");
+    assert_eq!(code(&lost), 4);
+    assert!(err(&lost).contains("No space left on device"), "{}", err(&lost));
+    let lost = run(&["schema"]).stdout(full()).stderr(full()).status().expect("labrun runs");
+    assert_eq!(lost.code(), Some(4));
+}

@@ -35,5 +35,7 @@ pub fn init(level: Level) {
     let filter =
         tracing_subscriber::filter::Targets::new().with_default(Level::ERROR).with_target("labrun_agent", level);
     let lines = tracing_subscriber::fmt::layer().event_format(Line).with_writer(std::io::stderr);
+    // A line that cannot be written (a full disk) is lost; telling so on stderr would fail as well, and end the agent.
+    let lines = lines.log_internal_errors(false);
     let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }

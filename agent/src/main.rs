@@ -1,5 +1,6 @@
 //! `labrun-agent`: parse, dispatch, exit code.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         None => agent::run(&config).map_err(|error| (error.exit_code(), miette::Report::new(error))),
     };
     ExitCode::from(result.unwrap_or_else(|(code, report)| {
-        eprintln!("{report:?}");
+        tell(format_args!("{report:?}"));
         code
     }))
 }
@@ -52,6 +53,11 @@ fn supervise_node(node: &Path) -> Result<u8, (u8, miette::Report)> {
 fn check(path: &Path) -> Result<u8, (u8, miette::Report)> {
     let (_, warnings) =
         config::load(path, std::env::vars()).map_err(|error| (exit::CONFIG, miette::Report::new(error)))?;
-    warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    warnings.iter().for_each(|warning| tell(format_args!("{warning}")));
     Ok(if warnings.is_empty() { exit::OK } else { exit::FAILURE })
+}
+
+/// A line on stderr. Where it cannot be written, the exit code still says it.
+fn tell(words: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{words}");
 }

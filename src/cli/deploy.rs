@@ -93,8 +93,8 @@ fn tell_what_is_left(globals: &Globals, lab: &str) {
         && left.phase == deploy::Phase::Failed
     {
         let option = globals.name_option(name);
-        eprintln!("Its nodes are left for a look: labrun status{option}, labrun logs NODE{option}");
-        eprintln!("Remove them: labrun destroy{option}");
+        output::tell!("Its nodes are left for a look: labrun status{option}, labrun logs NODE{option}");
+        output::tell!("Remove them: labrun destroy{option}");
     }
 }
 

@@ -29,7 +29,7 @@ impl Args {
                 // The others are to go all the same; what failed is told one by one, the last as the command's own end.
                 Err(error) => {
                     if let Some(earlier) = failed.replace(error) {
-                        eprintln!("{:?}", miette::Report::new(earlier));
+                        output::tell!("{:?}", miette::Report::new(earlier));
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use super::{Globals, exit};
+use super::{Globals, exit, output};
 use crate::deploy::DeployError;
 use crate::lab::{Code, Diagnostic, LabError};
 use crate::observe::SqlError;
@@ -102,9 +102,9 @@ impl CliError {
             if let CliError::Lab(lab) = &self {
                 error["error"]["diagnostics"] = serde_json::json!(lab.diagnostics);
             }
-            println!("{error}");
+            let _ = output::line(&error.to_string());
         }
-        eprintln!("{:?}", miette::Report::new(self));
+        output::tell!("{:?}", miette::Report::new(self));
         ExitCode::from(code)
     }
 }

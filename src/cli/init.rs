@@ -20,8 +20,8 @@ impl Args {
         } else {
             let lines: String = files.iter().map(|file| format!("{}\n", file.display())).collect();
             output::print(&lines)?;
-            eprintln!("next: edit {}, then", self.dir.join("lab.yaml").display());
-            eprintln!("  labrun validate {}\n  labrun run {}", self.dir.display(), self.dir.display());
+            output::tell!("next: edit {}, then", self.dir.join("lab.yaml").display());
+            output::tell!("  labrun validate {}\n  labrun run {}", self.dir.display(), self.dir.display());
         }
         Ok(exit::OK)
     }

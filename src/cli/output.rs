@@ -1,5 +1,6 @@
-//! Writing data to stdout.
+//! Writing data to stdout, and words for people to stderr.
 
+use std::fmt;
 use std::io::Write;
 
 use serde::Serialize;
@@ -27,9 +28,21 @@ pub fn json(value: &impl Serialize) -> Result<(), CliError> {
     line(&text)
 }
 
+/// Say a line on stderr. Where it cannot be written (a full disk, a reader that has gone away), nobody could be
+/// told that either, and what the command does matters more: `eprintln!` would end it.
+pub fn tell_line(words: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{words}");
+}
+
+/// [`tell_line`] with the arguments of `format!`.
+macro_rules! tell {
+    ($($words:tt)*) => { $crate::cli::output::tell_line(format_args!($($words)*)) };
+}
+pub(super) use tell;
+
 /// Say on stderr what was found in a lab and is no error.
 pub fn warnings(loaded: &Loaded) {
     for warning in &loaded.warnings {
-        eprintln!("{:?}", miette::Report::new(warning.clone()));
+        tell!("{:?}", miette::Report::new(warning.clone()));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Globals;
+use super::{Globals, output};
 use crate::deploy::Progress;
 
 /// Where nothing moves, the same wait is told again only after this long.
@@ -65,7 +65,7 @@ impl Progress for Shown {
                 bar.set_message(String::new());
             }
             Shown::Plain { last } => {
-                eprintln!("{text}");
+                output::tell!("{text}");
                 if let Ok(mut last) = last.lock() {
                     *last = Some(Instant::now());
                 }
@@ -80,7 +80,7 @@ impl Progress for Shown {
             Shown::Plain { last } => {
                 let Ok(mut last) = last.lock() else { return };
                 if last.is_none_or(|last| last.elapsed() >= QUIET) {
-                    eprintln!("  not yet: {not_yet}");
+                    output::tell!("  not yet: {not_yet}");
                     *last = Some(Instant::now());
                 }
             }

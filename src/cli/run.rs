@@ -1,7 +1,7 @@
 //! `labrun run`: deploy, verify, report.
 
 use super::verify::{What, code};
-use super::{CliError, Globals, deploy, exit, report};
+use super::{CliError, Globals, deploy, exit, output, report};
 use crate::lab;
 use crate::report::Templates;
 
@@ -20,7 +20,7 @@ impl Args {
         let deployed = self.deploy.deploy(globals, "labrun run").await?;
         let deployment = &deployed.deployment;
         if let (Some(ms), false, false) = (deployment.ready_after_ms, deployed.already, globals.json) {
-            eprintln!("{} is ready after {}.{} s", deployment.name, ms / 1000, ms % 1000 / 100);
+            output::tell!("{} is ready after {}.{} s", deployment.name, ms / 1000, ms % 1000 / 100);
         }
         let loaded = lab::load(&self.deploy.lab)?;
         let verified = self.what.verify(globals, &loaded, deployment).await?;
@@ -31,7 +31,7 @@ impl Args {
         if !globals.json {
             let option = globals.name_option(&deployment.name);
             let left = if code == exit::OK { "It is still up" } else { "It is left up for a look" };
-            eprintln!("{left}: labrun status{option}; labrun destroy{option} removes it");
+            output::tell!("{left}: labrun status{option}; labrun destroy{option} removes it");
         }
         Ok(code)
     }

@@ -47,7 +47,7 @@ impl Args {
 
 fn from_stdin() -> Result<String, CliError> {
     if std::io::stdin().is_terminal() {
-        eprintln!("reading statements from the terminal; end with Ctrl-D");
+        output::tell!("reading statements from the terminal; end with Ctrl-D");
     }
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text).map_err(|source| CliError::Io { what: "read stdin", source })?;

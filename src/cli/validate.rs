@@ -23,7 +23,7 @@ impl Args {
         } else {
             for one in &found {
                 if let Some(findings) = one.error() {
-                    eprintln!("{:?}", miette::Report::new(findings));
+                    output::tell!("{:?}", miette::Report::new(findings));
                 }
                 output::line(&line(one, globals.colors_out()))?;
             }

@@ -40,7 +40,7 @@ impl Args {
         let _lock = Lock::take(&deployment.dir, "labrun verify")?;
         let loaded = lab::load(self.lab.as_deref().unwrap_or(&deployment.lab_source))?;
         if loaded.sha256 != deployment.lab_sha256 {
-            eprintln!(
+            output::tell!(
                 "note: {} is not what was deployed; its checks run against the deployment as it is",
                 loaded.source
             );
@@ -48,8 +48,8 @@ impl Args {
         let verified = self.what.verify(globals, &loaded, &deployment).await?;
         if !globals.json {
             let option = globals.name_option(&deployment.name);
-            eprintln!("The run: {}", verified.dir.display());
-            eprintln!("Its report: labrun report{option}");
+            output::tell!("The run: {}", verified.dir.display());
+            output::tell!("Its report: labrun report{option}");
         }
         Ok(code(&verified))
     }
@@ -88,7 +88,7 @@ impl What {
 fn cancel_on_signal(canceller: Canceller) -> JoinHandle<()> {
     tokio::spawn(async move {
         interrupted().await;
-        eprintln!(
+        output::tell!(
             "\nstopping: what was done to the cluster is undone and the run is stored; once more to leave at once"
         );
         canceller.cancel();
