@@ -125,6 +125,7 @@ impl Agent {
         if !asked {
             tracing::warn!("PostgreSQL (process {pid}) has ended without having been asked to");
             self.view.pg.crashed = true;
+            self.view.facts.crashes.note(Moment::now());
         }
         self.went_down();
     }

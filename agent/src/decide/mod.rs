@@ -27,8 +27,8 @@ pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{replication_state, role, state};
 pub use slots::slot_name;
 pub use view::{
-    Control, ControlState, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me, Peer, Peers, Pg,
-    Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender,
+    Control, ControlState, Crashes, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me, Peer, Peers,
+    Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender,
 };
 
 use crate::clock::Moment;

@@ -13,6 +13,9 @@ use crate::cluster::Cluster;
 /// How often to look for a leader that does not answer yet.
 const SOON: Duration = Duration::from_millis(300);
 
+/// After so many crashes, each soon after the one before, another node shall lead if it can.
+const CRASHES_OF_A_LEADER: u32 = 3;
+
 pub(super) fn down(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     match &cluster.leader {
         Some(leader) if view.is_mine(leader) => with_lease(view, cluster, now),
@@ -65,6 +68,9 @@ fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     }
     if view.settings.primary_start_timeout.is_zero() && others_can_lead(view, cluster) {
         return release("PostgreSQL crashed and primary_start_timeout is 0: giving the lease back");
+    }
+    if view.facts.crashes.count >= CRASHES_OF_A_LEADER && others_can_lead(view, cluster) {
+        return release("PostgreSQL crashes again and again: giving the lease back");
     }
     if view.pg.standby_signal {
         return start(view, StartAs::Standby(None), "starting as a standby, to be promoted", now);
@@ -182,9 +188,10 @@ fn start(view: &View, how: StartAs, status: &str, now: Moment) -> Decision {
     run(view, job, status, now)
 }
 
-/// A job, unless one of its kind has failed just now.
+/// A job, unless one of its kind has failed just now, or what it starts only crashes.
 fn run(view: &View, job: Job, status: &str, now: Moment) -> Decision {
-    match view.cooling(job.kind(), now) {
+    let crashes = view.cooling_after_crashes(now).filter(|_| matches!(job, Job::Start(_)));
+    match view.cooling(job.kind(), now).max(crashes) {
         Some(left) => Decision::wait(format!("waiting before the next try: {status}")).recheck(left),
         None => Decision::act(status, job),
     }
@@ -222,6 +229,28 @@ mod tests {
 
     fn pg2() -> Upstream {
         Upstream { host: "127.0.1.2".into(), port: 5432 }
+    }
+
+    #[test]
+    fn a_postgresql_that_crashes_again_and_again_is_started_ever_more_slowly_and_then_another_node_leads() {
+        let mut view = down(primary(), ControlState::Unclean);
+        view.dcs.cluster.as_mut().unwrap().members.shift_remove("pg2");
+        let start = Action::from(Job::Start(StartAs::Primary));
+        view.facts.crashes.note(NOW);
+        assert_eq!(first(&view), start, "the first crash costs no time");
+        view.facts.crashes.note(NOW);
+        assert_eq!(wanted(&view), []);
+        view.facts.crashes.last = Moment(NOW.0 - 500);
+        assert_eq!(first(&view), start);
+        view.facts.crashes.note(NOW);
+        view.facts.crashes.last = Moment(NOW.0 - 999);
+        assert_eq!(wanted(&view), [], "nobody else could lead");
+        add_member(&mut view, "pg2", "127.0.1.2");
+        assert_eq!(wanted(&view).last(), Some(&Write::ReleaseLeader.into()));
+        // Crashes that lie far apart do not add up.
+        view.facts.crashes.last = Moment(NOW.0 - 60_000);
+        view.facts.crashes.note(NOW);
+        assert_eq!(first(&view), start);
     }
 
     #[test]

@@ -286,6 +286,7 @@ pub struct Facts {
     pub leader_changed: Moment,
     /// The last job that failed, until one of its kind succeeds.
     pub failure: Option<JobFailure>,
+    pub crashes: Crashes,
     /// Single-user crash recovery was done since PostgreSQL last ran.
     pub crash_recovered: bool,
     /// What the leader's timelines are, as read from it.
@@ -307,6 +308,23 @@ pub struct Facts {
     pub stop_mode: Option<StopMode>,
     /// When we first saw that there is no leader.
     pub leaderless_since: Option<Moment>,
+}
+
+/// PostgreSQL's ends that nobody asked for, as long as each follows soon on the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Crashes {
+    pub count: u32,
+    pub last: Moment,
+}
+
+impl Crashes {
+    /// Longer than this, and the next crash has nothing to do with the last one.
+    const IN_A_ROW: std::time::Duration = std::time::Duration::from_secs(60);
+
+    pub fn note(&mut self, now: Moment) {
+        self.count = if now.since(self.last) < Crashes::IN_A_ROW { self.count.saturating_add(1) } else { 1 };
+        self.last = now;
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -390,6 +408,15 @@ impl View {
         let failure = self.facts.failure.as_ref().filter(|failure| failure.kind == kind)?;
         let pause = std::time::Duration::from_millis(500) * 2u32.pow(failure.count.saturating_sub(1).min(10));
         let left = pause.min(self.settings.loop_wait).saturating_sub(now.since(failure.at));
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// How long a start must still wait since PostgreSQL crashes again and again (a full disk, broken data): not at
+    /// all after the first crash, then 0.5 s, doubling, at most loop_wait.
+    pub(super) fn cooling_after_crashes(&self, now: Moment) -> Option<std::time::Duration> {
+        let again = self.facts.crashes.count.checked_sub(2)?;
+        let pause = std::time::Duration::from_millis(500) * 2u32.pow(again.min(10));
+        let left = pause.min(self.settings.loop_wait).saturating_sub(now.since(self.facts.crashes.last));
         (!left.is_zero()).then_some(left)
     }
 
