@@ -1,10 +1,11 @@
 //! labrun: a declarative runner for labs that are verified.
 //!
-//! Arrows point one way: `cli -> verify, report, deploy -> topology -> lab`. The node agent's crate is used for
+//! Arrows point one way: `cli -> verify, report, deploy -> topology -> lab`, `cli, report -> import -> lab`. The node agent's crate is used for
 //! the types of what the DCS holds, and for its supervisor, only.
 
 pub mod cli;
 pub mod deploy;
+pub mod import;
 pub mod lab;
 pub mod observe;
 pub mod report;

@@ -1,6 +1,6 @@
 //! The command behind a fact: with labrun, and by hand on the compose project, where the same can be had by hand.
 
-use super::project::{PortDirective, Project, Service as ComposeService};
+use crate::import::project::{PortDirective, Project, Service as ComposeService};
 use crate::topology::Service;
 use crate::verify::{Fact, Run, Source};
 

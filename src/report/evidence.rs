@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::outage;
-use super::project::Project;
+use crate::import::project::Project;
 use super::words::Words;
 use crate::verify::run::{Outage, RoleChange};
 use crate::verify::{Fact, Run, StepResult, Verdict};

@@ -21,7 +21,6 @@ mod html;
 mod markdown;
 mod outage;
 mod picture;
-mod project;
 mod redact;
 mod render;
 mod stored;
