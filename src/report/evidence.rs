@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::outage;
-use crate::import::project::Project;
 use super::words::Words;
+use crate::import::project::Project;
 use crate::verify::run::{Outage, RoleChange};
 use crate::verify::{Fact, Run, StepResult, Verdict};
 

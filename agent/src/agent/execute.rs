@@ -65,6 +65,9 @@ impl Agent {
             Job::Start(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
             _ => {}
         }
+        if let Job::Start(_) = &job {
+            self.note_role_before_start();
+        }
         match kind {
             JobKind::StartPrimary => self.view.pg.role = Role::Primary,
             JobKind::StartStandby => self.view.pg.role = Role::Replica,

@@ -1,10 +1,12 @@
 //! What each event changes in what we know; here those of PostgreSQL.
 
 use super::Event;
+use super::callbacks::Happened;
 use super::execute::name;
 use super::state::Agent;
 use crate::clock::Moment;
-use crate::decide::{Chore, DataDir, Job, JobKind, Process, Role, StopMode, SyncSetting, Write};
+use crate::cluster::MemberRole;
+use crate::decide::{self, Chore, DataDir, Job, JobKind, Process, Role, StartAs, StopMode, SyncSetting, Write};
 use crate::exit;
 use crate::postgres::{self, ControlRead, datadir, observe::Observed};
 
@@ -32,6 +34,7 @@ impl Agent {
                 self.view.stopping = true;
             }
             Event::Reload => self.reload(),
+            Event::Reloaded => self.tell(Happened::Reload, decide::role(&self.view)),
             Event::Duplicate(url) => {
                 tracing::error!("Can't start; there is already a node named '{}' running ({url})", self.view.me.name);
                 self.exit = Some(exit::ALREADY_RUNNING);
@@ -121,7 +124,8 @@ impl Agent {
             return;
         }
         self.pid = None;
-        let asked = self.job.as_ref().is_some_and(|job| job.kind == JobKind::Stop);
+        // A bootstrap may end in a restart, or fail and stop what it has started.
+        let asked = self.job.as_ref().is_some_and(|job| matches!(job.kind, JobKind::Stop | JobKind::Bootstrap));
         if !asked {
             tracing::warn!("PostgreSQL (process {pid}) has ended without having been asked to");
             self.view.pg.crashed = true;
@@ -163,25 +167,31 @@ impl Agent {
                     self.pid = None;
                     self.went_down();
                 }
-                if self.view.pg.role == Role::Primary {
+                self.tell_stopped(mode);
+                if matches!(decide::role(&self.view), MemberRole::Primary | MemberRole::StandbyLeader) {
                     self.view.pg.role = Role::Demoted;
                 }
                 self.view.pg.crashed = !matches!(mode, StopMode::Fast { .. });
             }
-            Job::Start(_) => {
+            Job::Start(how) => {
                 (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
+                self.tell_started(&how);
             }
             Job::CrashRecover => facts.crash_recovered = true,
             Job::Rewind { name, .. } => {
                 tracing::info!("rewound to the way of {name}");
                 facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline);
             }
-            Job::Clone { name, .. } => tracing::info!("replica has been created from '{name}'"),
+            Job::Clone { name, .. } => tracing::info!("bootstrapped from '{name}'"),
             Job::SetAside => {
                 (facts.rewind_failed, facts.crash_recovered) = (false, false);
                 self.busy.forgetting = false;
             }
-            Job::Bootstrap { .. } | Job::Promote => {}
+            Job::Promote => {
+                self.view.pg.role = Role::Primary;
+                self.tell(Happened::RoleChange, MemberRole::Primary);
+            }
+            Job::Bootstrap { .. } => {}
         }
     }
 
@@ -190,8 +200,12 @@ impl Agent {
         tracing::error!("{}: {text}", label(job.kind()));
         self.note_failure(job.kind(), text.clone());
         match job {
-            Job::Bootstrap { created } => self.give_up_bootstrap(created),
+            Job::Bootstrap { created } | Job::Clone { created: Some(created), .. } => self.give_up_bootstrap(created),
             // That the leader could not be reached says nothing about our data.
+            Job::Start(StartAs::Primary) if self.view.leads() => {
+                self.view.pg.role = Role::Demoted;
+                self.tell(Happened::RoleChange, MemberRole::Demoted);
+            }
             Job::Rewind { .. } if !error.is_about_connecting() => self.view.facts.rewind_failed = true,
             _ => {}
         }
@@ -217,10 +231,12 @@ impl Agent {
         self.need.observation = true;
         match (chore, result) {
             (Chore::SyncNames(names), Ok(Some(since))) => {
+                self.tell(Happened::Reload, decide::role(&self.view));
                 tracing::info!("synchronous_standby_names = '{names}' from {since} on");
                 self.view.facts.sync_setting = Some(SyncSetting { names, since });
             }
             (Chore::Follow(Some(upstream)), Ok(_)) => {
+                self.tell(Happened::Reload, decide::role(&self.view));
                 tracing::info!("streaming is asked of {}:{}", upstream.host, upstream.port);
             }
             (_, Ok(_)) => {}

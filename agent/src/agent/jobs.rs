@@ -7,9 +7,10 @@ use tokio::sync::mpsc::Sender;
 use super::Event;
 use crate::cluster::Lsn;
 use crate::config::{Config, Settings};
-use crate::decide::{Chore, Job, StartAs};
+use crate::decide::{Chore, Job, StartAs, StopMode};
+use crate::postgres::conf::Wanted;
 use crate::postgres::postmaster::{self, Postmaster};
-use crate::postgres::{Error, chores, clone, datadir, initdb, promote, rewind, start, stop};
+use crate::postgres::{Error, chores, clone, custom, datadir, initdb, promote, rewind, start, stop};
 
 pub(super) struct Context {
     pub(super) config: Arc<Config>,
@@ -24,7 +25,7 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
     let (config, settings) = (&*context.config, &context.settings);
     match job {
         Job::Bootstrap { created } => bootstrap(context, *created).await,
-        Job::Clone { from, .. } => clone::clone(config, settings, from).await,
+        Job::Clone { from, created, .. } => clone::clone(config, settings, from.as_ref(), *created).await,
         Job::Start(how) => start(context, how).await,
         Job::Stop { mode } => {
             let limit = settings.primary_stop_timeout.filter(|_| context.synchronous);
@@ -43,29 +44,72 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
     }
 }
 
-/// initdb unless that is done, start unless it runs, users.
+/// A new cluster. What is left of one that fails is moved out of the way, so that the next try begins afresh.
 async fn bootstrap(context: &Context, created: i64) -> Result<(), Error> {
-    let config = &*context.config;
+    let result = new_cluster(context, created).await;
+    if result.is_err() {
+        let config = &*context.config;
+        if let Some(pid) = postmaster::running(&config.data_dir) {
+            stop::stop(config, &context.settings, pid, StopMode::Immediate, None).await;
+        }
+        datadir::keep_failed(&config.data_dir).await?;
+    }
+    result
+}
+
+/// initdb or a custom method unless that is done, start unless it runs, users.
+async fn new_cluster(context: &Context, created: i64) -> Result<(), Error> {
+    let (config, settings) = (&*context.config, &context.settings);
     let (data, _) = datadir::inspect(config).await;
-    if data.system_identifier().is_none() {
-        initdb::initdb(config, created).await?;
+    let made = data.system_identifier().is_some();
+    match &config.bootstrap.custom {
+        None => {
+            if !made {
+                initdb::initdb(config, created).await?;
+            }
+            if context.pid.is_none() {
+                start(context, &StartAs::Primary).await?;
+            }
+            initdb::populate(config, settings).await?;
+        }
+        Some(method) => {
+            if !made {
+                custom::make(config, method, created).await?;
+            }
+            let pid = match context.pid {
+                Some(pid) => pid,
+                None => start_with(context, &custom::wanted(config, settings, method)).await?,
+            };
+            custom::recovered(config, settings, pid).await?;
+            initdb::populate(config, settings).await?;
+            if custom::close(config, settings, method).await? {
+                stop::stop(config, settings, pid, StopMode::Fast { checkpoint: true }, None).await;
+                start(context, &StartAs::Primary).await?;
+            } else {
+                postmaster::signal(pid, nix::sys::signal::Signal::SIGHUP);
+            }
+        }
     }
-    if context.pid.is_none() {
-        start(context, &StartAs::Primary).await?;
-    }
-    initdb::populate(config, &context.settings, created).await
+    datadir::mark_initialising(&config.data_dir, created, true)
 }
 
 async fn start(context: &Context, how: &StartAs) -> Result<(), Error> {
-    let (config, settings) = (&*context.config, &context.settings);
+    let config = &*context.config;
     // A primary starts with whatever names it had: until they are known to be right, commits wait.
     let names = chores::sync_names_in_file(config);
     let wanted = start::wanted(config, how, &names).await;
+    start_with(context, &wanted).await.map(|_| ())
+}
+
+/// Starts PostgreSQL and waits until it is ready; its pid.
+async fn start_with(context: &Context, wanted: &Wanted) -> Result<i32, Error> {
+    let (config, settings) = (&*context.config, &context.settings);
     postmaster::wait_for_orphans(&config.data_dir).await;
-    let postmaster = start::spawn(config, settings, &wanted).await?;
+    let postmaster = start::spawn(config, settings, wanted).await?;
     let pid = postmaster.pid;
     watch(postmaster, context.events.clone());
-    start::ready(config, settings, pid).await
+    start::ready(config, settings, pid).await?;
+    Ok(pid)
 }
 
 /// Reports the postmaster's beginning and its end.

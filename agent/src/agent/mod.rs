@@ -4,6 +4,7 @@
 //! and on signals; `loop_wait` is only the longest sleep. Slow things are jobs beside it, so that the lease is
 //! kept and REST answers whatever they do.
 
+mod callbacks;
 mod error;
 mod execute;
 mod handle;
@@ -52,6 +53,8 @@ enum Event {
     Request(api::Request),
     Terminate,
     Reload,
+    /// PostgreSQL was told to read its configuration again.
+    Reloaded,
     /// A live node of our name was found elsewhere.
     Duplicate(String),
 }

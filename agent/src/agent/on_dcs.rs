@@ -5,7 +5,7 @@ use super::state::Agent;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::dcs::{self, Written};
-use crate::decide::{Write, slot_name, somebody_bootstraps};
+use crate::decide::{JobKind, Write, slot_name, somebody_bootstraps};
 
 /// After a failed read of the DCS.
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
@@ -146,6 +146,8 @@ impl Agent {
             match (&write, written) {
                 (Write::Member(_), _) => self.view.facts.member_written = now,
                 (Write::Status { .. }, _) => self.view.facts.status_written = now,
+                // A new lease is a new try.
+                (Write::AcquireLeader, _) if self.view.failed(JobKind::Promote) => self.view.facts.failure = None,
                 (_, Written::Initialize { created }) => self.view.facts.initialize_created = Some(created),
                 _ => {}
             }

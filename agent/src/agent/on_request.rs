@@ -1,5 +1,6 @@
 //! What people ask for by REST, by signals, and by changing the configuration.
 
+use super::Event;
 use super::state::Agent;
 use crate::api::Request;
 use crate::cluster::{Cluster, json};
@@ -68,22 +69,25 @@ impl Agent {
         }
         let json = json::spaced(&dynamic.0);
         let pid = self.pid.filter(|_| postgres_changed || first);
-        let (config, settings) = (self.config.clone(), self.view.settings.clone());
+        let (config, settings, events) = (self.config.clone(), self.view.settings.clone(), self.events.clone());
         tokio::spawn(async move {
-            if let Err(error) = apply(&config, &settings, json, pid).await {
-                tracing::error!("{error}");
+            match apply(&config, &settings, json, pid).await {
+                Ok(true) => drop(events.send(Event::Reloaded).await),
+                Ok(false) => {}
+                Err(error) => tracing::error!("{error}"),
             }
         });
     }
 }
 
-/// Brings PostgreSQL's files in line with new settings and lets it read them.
-async fn apply(config: &Config, settings: &Settings, json: String, pid: Option<i32>) -> Result<(), postgres::Error> {
+/// Brings PostgreSQL's files in line with new settings and lets it read them. True if there was something to read.
+async fn apply(config: &Config, settings: &Settings, json: String, pid: Option<i32>) -> Result<bool, postgres::Error> {
     conf::cache_dynamic(&config.data_dir, json).await?;
     if let Some(pid) = pid
         && postgres::chores::rewrite(config, settings).await?
     {
         postgres::postmaster::signal(pid, nix::sys::signal::Signal::SIGHUP);
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }

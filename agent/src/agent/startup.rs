@@ -88,6 +88,7 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         job: None,
         jobs_started: 0,
         busy: Busy::default(),
+        callbacks: Default::default(),
         need: Need { snapshot: true, observation: pid.is_some(), inspection: false, snapshot_at: now },
         observer: Arc::new(Mutex::new(None)),
         said: String::new(),
@@ -137,6 +138,7 @@ pub(super) fn me(config: &Config) -> Me {
         proxy_url: config.proxy_address.as_ref().map(|address| format!("postgres://{address}/{}", config.database)),
         tags: config.tags.clone(),
         may_bootstrap: config.bootstrap.allowed,
+        custom_bootstrap: config.bootstrap.custom.is_some(),
         initial_config: json::compact(&config.bootstrap.dcs),
     }
 }

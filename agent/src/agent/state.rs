@@ -9,6 +9,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 
+use super::callbacks::Callbacks;
 use super::{Event, LONGEST};
 use crate::clock::Moment;
 use crate::config::Config;
@@ -28,6 +29,7 @@ pub(super) struct Agent {
     pub(super) job: Option<RunningJob>,
     pub(super) jobs_started: u64,
     pub(super) busy: Busy,
+    pub(super) callbacks: Callbacks,
     pub(super) need: Need,
     /// The connection that observations use.
     pub(super) observer: Arc<Mutex<Option<Connection>>>,
@@ -75,6 +77,7 @@ impl Agent {
         self.refresh(now);
         self.view.wall = jiff::Timestamp::now().as_second();
         self.view.made = now;
+        self.tell_news();
         if self.is_settled() {
             let decision = decide::decide(&self.view, now);
             self.recheck = now + decision.recheck.min(LONGEST).min(self.view.settings.loop_wait);

@@ -7,6 +7,7 @@ use miette::{NamedSource, SourceSpan};
 use serde_json::{Map, Value};
 
 use super::error::Invalid;
+use super::scripts::CustomBootstrap;
 use super::yaml::Tree;
 use super::{Error, Warning};
 
@@ -59,6 +60,9 @@ pub struct Bootstrap {
     pub pg_hba: Vec<String>,
     /// Whether there is a `bootstrap` section at all: without one the node does not bootstrap a cluster.
     pub allowed: bool,
+    /// What makes a new cluster instead of initdb.
+    pub custom: Option<CustomBootstrap>,
+    /// Runs when the new cluster's superuser is there, with a connection string as its last argument.
     pub post_bootstrap: Option<String>,
 }
 
@@ -332,6 +336,7 @@ fn bootstrap(r: &Reader) -> Result<Bootstrap, Error> {
         initdb: list_options(r.get(&["bootstrap", "initdb"])),
         pg_hba: strings(r.get(&["bootstrap", "pg_hba"])),
         allowed: r.get(&["bootstrap"]).is_some(),
+        custom: CustomBootstrap::of(&r.map(&["bootstrap"])?),
         post_bootstrap: match r.text(&["bootstrap", "post_bootstrap"])? {
             Some(command) => Some(command),
             None => r.text(&["bootstrap", "post_init"])?,

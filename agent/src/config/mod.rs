@@ -6,6 +6,7 @@ mod error;
 mod keys;
 mod local;
 mod parameters;
+mod scripts;
 mod settings;
 mod timing;
 mod yaml;
@@ -14,6 +15,7 @@ pub use env::is_patroni_variable;
 pub use error::{Error, Invalid, Warning};
 pub use local::{Address, Authentication, Bootstrap, Config, Credentials, ListOption, RestApi};
 pub use parameters::{CMDLINE_OPTIONS, Parameters};
+pub use scripts::{CustomBootstrap, Hooks, ReplicaMethod, ReplicaScript, RestoredRecovery, words};
 pub use settings::{Settings, SyncMode};
 
 use std::path::Path;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::Config;
 use super::local::{ListOption, list_options};
 use super::parameters::{Parameters, effective};
+use super::scripts::{Hooks, ReplicaMethod};
 use super::timing::Timing;
 
 /// Patroni's `synchronous_mode` and `synchronous_mode_strict`.
@@ -50,8 +51,11 @@ pub struct Settings {
     pub pg_hba: Option<Vec<String>>,
     /// Replaces pg_ident.conf if set.
     pub pg_ident: Option<Vec<String>>,
+    /// The ways to make a replica, the first to be tried first.
+    pub replica_methods: Vec<ReplicaMethod>,
     /// Options of pg_basebackup.
     pub basebackup: Vec<ListOption>,
+    pub hooks: Hooks,
     /// `recovery_conf` of the `postgresql` section: restore_command and the like.
     pub recovery: Parameters,
     /// Whether the agent itself connects through the Unix socket where there is an absolute one.
@@ -64,6 +68,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The ways to make a replica, the first to be tried first.
+    pub fn replica_methods(&self) -> &[ReplicaMethod] {
+        &self.replica_methods
+    }
+
     /// The settings in force for the node's file and the DCS' `config` (or what bootstraps it).
     pub fn new(config: &Config, dynamic: &Map<String, Value>) -> Settings {
         let number = |key: &str| dynamic.get(key).and_then(seconds);
@@ -101,7 +110,9 @@ impl Settings {
             parameters: section.parameters(config),
             pg_hba: section.lines("pg_hba"),
             pg_ident: section.lines("pg_ident"),
+            replica_methods: section.replica_methods(),
             basebackup: list_options(section.get("basebackup")),
+            hooks: Hooks::new(|key| section.get(key)),
             recovery: section.recovery(),
             use_unix_socket: section.flag("use_unix_socket").unwrap_or(false),
             slots_are_configured: ["slots", "permanent_slots", "permanent_replication_slots", "ignore_slots"]
@@ -132,6 +143,17 @@ impl Section<'_> {
     fn lines(&self, key: &str) -> Option<Vec<String>> {
         let lines = self.get(key)?.as_array()?.iter().filter_map(|line| line.as_str().map(str::to_owned));
         Some(lines.collect::<Vec<_>>()).filter(|lines| !lines.is_empty())
+    }
+
+    fn replica_methods(&self) -> Vec<ReplicaMethod> {
+        let named = ["create_replica_methods", "create_replica_method"].iter().find_map(|key| self.get(key));
+        let names: Vec<_> = match named {
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(names)) => names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect(),
+            _ => Vec::new(),
+        };
+        let names = if names.is_empty() { vec!["basebackup"] } else { names };
+        names.into_iter().map(|name| ReplicaMethod::new(name, self.get(name))).collect()
     }
 
     fn parameters(&self, config: &Config) -> Parameters {

@@ -128,10 +128,12 @@ pub enum Job {
     Bootstrap {
         created: i64,
     },
-    /// A copy of a running node, into an empty data directory.
+    /// A copy into an empty data directory: of a running node, or by methods that need none. With `created` it is
+    /// the beginning of a standby cluster, which that initialize key allows.
     Clone {
         name: String,
-        from: Upstream,
+        from: Option<Upstream>,
+        created: Option<i64>,
     },
     Start(StartAs),
     Stop {

@@ -61,11 +61,15 @@ fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         return clone(view, cluster, now);
     }
     match &cluster.initialize {
-        None if !view.me.may_bootstrap => Decision::wait("waiting for a leader to bootstrap the cluster"),
-        None if !view.may_lead() => Decision::wait("not allowed to lead: waiting for another node to bootstrap"),
+        None if !view.me.may_bootstrap || !view.may_lead() => without_leader(view, now).unwrap_or_else(|| {
+            Decision::wait(match view.me.may_bootstrap {
+                true => "not allowed to lead: waiting for another node to bootstrap",
+                false => "waiting for leader to bootstrap",
+            })
+        }),
         None => match view.cooling(JobKind::Bootstrap, now) {
             Some(left) => Decision::wait("waiting before the next try to bootstrap").recheck(left),
-            None => Decision::act("the cluster is not initialised: racing for it", Write::CreateInitialize),
+            None => race(view),
         },
         Some(initialize) if initialize.value.is_empty() && is_mine(view, initialize) => {
             Decision::act("bootstrapping a new cluster", Job::Bootstrap { created: initialize.created })
@@ -73,8 +77,27 @@ fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         Some(initialize) if initialize.value.is_empty() => {
             abandoned(view, initialize, now).unwrap_or_else(|| Decision::wait("waiting for leader to bootstrap"))
         }
-        Some(_) => Decision::wait("the data directory is empty: waiting for a leader to copy from"),
+        Some(_) => without_leader(view, now)
+            .unwrap_or_else(|| Decision::wait("the data directory is empty: waiting for a leader to copy from")),
     }
+}
+
+/// A replica by a method that needs no running member, such as a restore of a backup.
+fn without_leader(view: &View, now: Moment) -> Option<Decision> {
+    if view.settings.replica_methods().iter().all(|method| method.needs_leader()) {
+        return None;
+    }
+    if let Some(left) = view.cooling(JobKind::Clone, now) {
+        return Some(Decision::wait("waiting before the next try to bootstrap (without leader)").recheck(left));
+    }
+    let job = Job::Clone { name: "a backup".into(), from: None, created: None };
+    Some(Decision::act("trying to bootstrap (without leader)", job))
+}
+
+/// A node makes itself known before it races: the others see who may be bootstrapping.
+fn race(view: &View) -> Decision {
+    let known = Write::Member(Box::new(super::member(view)));
+    Decision::act("the cluster is not initialised: racing for it", known).then(Write::CreateInitialize)
 }
 
 /// Whoever began the bootstrap is gone: after the time of a lease the race is open again. (With Patroni the
@@ -108,7 +131,9 @@ fn clone(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         return Decision::wait(format!("no copy of the leader yet: {reason}")).recheck(left);
     }
     match source(view, cluster).and_then(|member| Some((member.name.clone(), upstream(member)?))) {
-        Some((name, from)) => Decision::act(format!("copying the data of {name}"), Job::Clone { name, from }),
+        Some((name, from)) => {
+            Decision::act(format!("copying the data of {name}"), Job::Clone { name, from: Some(from), created: None })
+        }
         None => Decision::wait("the data directory is empty and the leader's member key is missing"),
     }
 }
@@ -128,7 +153,7 @@ fn source<'a>(view: &View, cluster: &'a Cluster) -> Option<&'a Member> {
 /// A data directory that this very node has made for a new cluster which is not announced yet.
 fn initialising(view: &View, cluster: &Cluster, ours: u64, phase: Phase, now: Moment) -> Option<Decision> {
     let Some(initialize) = &cluster.initialize else {
-        return Some(Decision::act("the cluster is not initialised: racing for it", Write::CreateInitialize));
+        return Some(race(view));
     };
     if let Some(theirs) = initialize.system_identifier() {
         let reason = format!(
@@ -227,7 +252,8 @@ mod tests {
         let mut view = empty();
         lead_by(&mut view, "pg2");
         let copy = |name: &str, host: &str| {
-            Action::from(Job::Clone { name: name.into(), from: Upstream { host: host.into(), port: 5432 } })
+            let from = Some(Upstream { host: host.into(), port: 5432 });
+            Action::from(Job::Clone { name: name.into(), from, created: None })
         };
         assert_eq!(first(&view), copy("pg2", "127.0.1.2"));
         add_member(&mut view, "pg3", "127.0.1.3");

@@ -72,7 +72,7 @@ pub(crate) fn replication_state(server: &Server) -> Option<&'static str> {
 /// The state that is published.
 pub(crate) fn state(view: &View) -> PgState {
     match view.job.as_ref().map(|job| job.kind) {
-        Some(JobKind::Bootstrap) => return PgState::InitializingNewCluster,
+        Some(JobKind::Bootstrap) => return bootstrapping(view),
         Some(JobKind::Clone) => return PgState::CreatingReplica,
         Some(JobKind::Stop) => return PgState::Stopping,
         Some(JobKind::StartPrimary | JobKind::StartStandby) => return PgState::Starting,
@@ -85,9 +85,21 @@ pub(crate) fn state(view: &View) -> PgState {
         (Process::Down, _) if matches!(failed, Some(JobKind::StartPrimary | JobKind::StartStandby)) => {
             PgState::StartFailed
         }
-        (Process::Down, _) if failed == Some(JobKind::Bootstrap) => PgState::InitdbFailed,
+        (Process::Down, _) if failed == Some(JobKind::Bootstrap) => match view.me.custom_bootstrap {
+            true => PgState::CustomBootstrapFailed,
+            false => PgState::InitdbFailed,
+        },
         (Process::Down, _) if view.pg.crashed => PgState::Crashed,
         (Process::Down, _) => PgState::Stopped,
+    }
+}
+
+fn bootstrapping(view: &View) -> PgState {
+    match (view.pg.process, view.me.custom_bootstrap) {
+        (Process::Down, true) => PgState::RunningCustomBootstrap,
+        (Process::Down, false) => PgState::InitializingNewCluster,
+        (Process::Up, true) => PgState::StartingAfterCustomBootstrap,
+        (Process::Up, false) => PgState::Starting,
     }
 }
 

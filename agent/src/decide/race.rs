@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, Decision, Job, Peer, Server, StopMode, View, Write, failover};
+use super::{Action, Decision, Job, JobKind, Peer, Server, StopMode, View, Write, failover};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover, Lsn, Member};
 
@@ -59,6 +59,11 @@ fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option
     let handover = failover::in_a_race(view, cluster, now);
     if !view.may_lead() {
         return Some("following a different leader because I am not allowed to promote".into());
+    }
+    if view.failed(JobKind::Promote) && view.facts.failure.as_ref().is_some_and(|f| now.since(f.at) < view.settings.ttl)
+    {
+        let what = "backoff: skip leader race after pre_promote script failure and releasing the lock voluntarily";
+        return Some(what.into());
     }
     if handover.is_some_and(|failover| failover.leader.as_deref() == Some(&view.me.name)) {
         return Some("a switchover away from this node is under way".into());
@@ -220,6 +225,18 @@ mod tests {
         let history = History::parse(br#"[[1,100,"x"]]"#);
         view.dcs.cluster.as_mut().unwrap().history = Some(Versioned { value: history, version: 0 });
         assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_node_whose_promotion_failed_leaves_the_race_to_others_for_the_time_of_a_lease() {
+        let mut view = orphan();
+        answer(&mut view, "pg2", None);
+        fail(&mut view, JobKind::Promote);
+        assert_eq!(wanted(&view), []);
+        view.facts.failure.as_mut().unwrap().at = crate::clock::Moment(NOW.0 - 29_999);
+        assert_eq!(wanted(&view), []);
+        view.facts.failure.as_mut().unwrap().at = crate::clock::Moment(NOW.0 - 30_000);
+        assert_eq!(first(&view), Write::AcquireLeader.into());
     }
 
     #[test]

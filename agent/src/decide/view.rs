@@ -38,6 +38,8 @@ pub struct Me {
     pub tags: IndexMap<String, Value>,
     /// The configuration has a `bootstrap` section.
     pub may_bootstrap: bool,
+    /// A new cluster is made by a program of the user's own.
+    pub custom_bootstrap: bool,
     /// The dynamic configuration that a new cluster gets, as JSON.
     pub initial_config: String,
 }
@@ -380,6 +382,12 @@ impl View {
         Some(leader.session) == self.dcs.session
     }
 
+    /// Whether the leader key is ours.
+    pub fn leads(&self) -> bool {
+        let leader = self.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref());
+        leader.is_some_and(|leader| self.is_mine(leader))
+    }
+
     /// The leader key bears our name, but a former session of ours owns it.
     pub fn mine_from_before(&self, cluster: &Cluster) -> bool {
         cluster.leader.as_ref().is_some_and(|leader| leader.name == self.me.name && !self.is_mine(leader))
@@ -420,7 +428,7 @@ impl View {
         (!left.is_zero()).then_some(left)
     }
 
-    pub(super) fn failed(&self, kind: JobKind) -> bool {
+    pub(crate) fn failed(&self, kind: JobKind) -> bool {
         self.facts.failure.as_ref().is_some_and(|failure| failure.kind == kind)
     }
 }

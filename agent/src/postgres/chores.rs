@@ -26,7 +26,8 @@ const CHECKPOINTER_BUSY: Duration = Duration::from_secs(2);
 /// only that the signal was sent. So the position is taken when the checkpointer has been idle for a while
 /// after that, or after the 2 s that Patroni waits. Every commit that was acknowledged before is flushed by then.
 pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, pid: i32) -> Result<Lsn, Error> {
-    let wanted = Wanted { sync_names: names.to_owned(), standby: standby(config), at_least: at_least(config).await };
+    let (standby, at_least) = (standby(config), at_least(config).await);
+    let wanted = Wanted { sync_names: names.to_owned(), standby, at_least, ..Wanted::default() };
     let connection = Connection::local(config, settings).await?;
     if conf::write(config, settings, &wanted).await? || connection.text(CURRENT_NAMES).await?.as_deref() != Some(names)
     {
@@ -84,7 +85,7 @@ pub fn sync_names_in_file(config: &Config) -> String {
 
 /// Writes the files for changed settings, with what the agent manages as it is. True if something changed.
 pub async fn rewrite(config: &Config, settings: &Settings) -> Result<bool, Error> {
-    let wanted = Wanted { sync_names: sync_names_in_file(config), standby: standby(config), at_least: Vec::new() };
+    let wanted = Wanted { sync_names: sync_names_in_file(config), standby: standby(config), ..Wanted::default() };
     conf::write(config, settings, &wanted).await
 }
 
@@ -134,7 +135,7 @@ pub async fn checkpoint(config: &Config, settings: &Settings) -> Result<(), Erro
 
 /// Points the standby at another upstream; from PostgreSQL 13 on that needs no restart.
 pub async fn follow(config: &Config, settings: &Settings, upstream: Option<Upstream>, pid: i32) -> Result<(), Error> {
-    let wanted = Wanted { standby: Some(upstream), sync_names: String::new(), at_least: at_least(config).await };
+    let wanted = Wanted { standby: Some(upstream), at_least: at_least(config).await, ..Wanted::default() };
     conf::write(config, settings, &wanted).await?;
     postmaster::signal(pid, Signal::SIGHUP);
     let connection = Connection::local(config, settings).await?;

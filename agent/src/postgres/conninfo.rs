@@ -15,6 +15,14 @@ pub(super) fn pair(key: &str, value: &str) -> String {
     text
 }
 
+/// How a copy of `upstream` is made; without a password, which is in the pgpass file, and without our name, by which
+/// the primary would take the copy's connection for that of a standby.
+pub(super) fn source(config: &Config, upstream: &Upstream) -> String {
+    let all = replication(config, upstream);
+    let named = pair("application_name", &config.name);
+    all.replace(&format!(" {named}"), "")
+}
+
 /// How a standby connects to `upstream`; without a password, which is in the pgpass file.
 pub(super) fn replication(config: &Config, upstream: &Upstream) -> String {
     let replication = &config.authentication.replication;

@@ -141,6 +141,32 @@ pub fn set_aside(data_dir: &Path) -> Result<(), Error> {
     unmark(data_dir)
 }
 
+/// Moves what a failed bootstrap left to `<data_dir>.failed`, for whoever wants to know why. Only the remains of an
+/// earlier failure make way for it.
+pub async fn keep_failed(data_dir: &Path) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || keep_failed_now(&data_dir)).await
+}
+
+fn keep_failed_now(data_dir: &Path) -> Result<(), Error> {
+    let ours = matches!(marker(data_dir), Some(Marker::Unfinished { .. } | Marker::Initialising { .. }));
+    if !ours || is_empty(data_dir).map_err(Error::file("read", data_dir))? {
+        return unmark(data_dir);
+    }
+    let name = data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let failed = data_dir.with_file_name(format!("{name}.failed"));
+    if failed.exists() {
+        if !matches!(marker(&failed), Some(Marker::Unfinished { .. })) {
+            return Err(Error::Other(format!("{} is in the way: it is left as it is", failed.display())));
+        }
+        std::fs::remove_dir_all(&failed).map_err(Error::file("remove", &failed))?;
+    }
+    tracing::info!("renaming data directory to {}", failed.display());
+    std::fs::rename(data_dir, &failed).map_err(Error::file("rename", data_dir))?;
+    mark_unfinished(&failed, None)?;
+    unmark(data_dir)
+}
+
 /// Whether something was set aside.
 pub fn is_set_aside(data_dir: &Path) -> bool {
     aside(data_dir).exists()
@@ -183,7 +209,7 @@ pub async fn inspect(config: &Config) -> (DataDir, Option<control::Read>) {
     if let Some(Marker::Unfinished { .. }) = marker {
         return (DataDir::Unfinished, None);
     }
-    if !dir.join("PG_VERSION").is_file() || !dir.join("global/pg_control").is_file() {
+    if !looks_complete(dir) {
         return foreign(format!(
             "{} is not empty and is no PostgreSQL data directory; it is left untouched. \
              Empty it, or name another data_dir",
@@ -203,6 +229,20 @@ pub async fn inspect(config: &Config) -> (DataDir, Option<control::Read>) {
             };
             (data, Some(read))
         }
+    }
+}
+
+/// The files are there by which PostgreSQL knows a data directory.
+pub fn looks_complete(data_dir: &Path) -> bool {
+    data_dir.join("PG_VERSION").is_file() && data_dir.join("global/pg_control").is_file()
+}
+
+/// A trigger that a copy brought along would promote it at once.
+pub fn remove_promote_trigger(data_dir: &Path) -> Result<(), Error> {
+    let trigger = data_dir.join("promote");
+    match std::fs::remove_file(&trigger) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", trigger)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -250,6 +290,30 @@ mod tests {
         forget_aside(&dir).await.unwrap();
         assert!(!is_set_aside(&dir));
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_kept_aside_once_and_nothing_else_makes_way_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (dir, failed) = (root.path().join("data"), root.path().join("data.failed"));
+        let fail = async |what: &str| {
+            make(&dir).unwrap();
+            mark_unfinished(&dir, Some(7)).unwrap();
+            std::fs::write(dir.join(what), "").unwrap();
+            keep_failed(&dir).await
+        };
+        fail("first").await.unwrap();
+        assert!(!dir.exists() && failed.join("first").exists());
+        fail("second").await.unwrap();
+        assert!(failed.join("second").exists() && !failed.join("first").exists());
+        std::fs::rename(&failed, root.path().join("elsewhere")).unwrap();
+        std::fs::create_dir(&failed).unwrap();
+        std::fs::write(failed.join("precious"), "").unwrap();
+        assert!(fail("third").await.is_err());
+        assert!(failed.join("precious").exists() && dir.join("third").exists());
+        unmark(&dir).unwrap();
+        keep_failed(&dir).await.unwrap();
+        assert!(dir.join("third").exists(), "a directory that is not ours is left where it is");
     }
 
     #[tokio::test]

@@ -2,30 +2,32 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Config, Credentials, Settings};
+use crate::config::{Config, Credentials, ListOption, Settings};
 
-use super::sql::{Connection, identifier, literal};
-use super::{Error, conf, datadir, program};
+use super::sql::{self, Connection, identifier, literal};
+use super::{Error, conf, conninfo, datadir, program};
 
-/// Runs initdb in the data directory, which must be empty or unfinished. On failure it is empty again.
+/// Options that the agent sets itself, or that would leave the data unsafe.
+const NOT_ALLOWED: [&str; 5] = ["pgdata", "nosync", "pwfile", "sync-only", "version"];
+
+/// Runs initdb in the data directory, which must be empty or unfinished.
 pub async fn initdb(config: &Config, created: i64) -> Result<(), Error> {
     let dir = &config.data_dir;
     datadir::make(dir)?;
     datadir::empty_unfinished(dir).await?;
     datadir::mark_unfinished(dir, Some(created))?;
-    let finished = run(config).await;
-    if finished.is_err() {
-        datadir::empty_unfinished(dir).await?;
-        datadir::unmark(dir)?;
-    }
-    finished?;
+    run(config).await?;
     datadir::mark_initialising(dir, created, false)
 }
 
 async fn run(config: &Config) -> Result<(), Error> {
+    let options = &config.bootstrap.initdb;
+    if let Some(option) = options.iter().find(|option| NOT_ALLOWED.contains(&option.name.as_str())) {
+        return Err(Error::Other(format!("{} option for initdb is not allowed", option.name)));
+    }
     let superuser = &config.authentication.superuser;
     let password = PasswordFile::new(config, superuser)?;
     let mut command = program::command(&config.program("initdb"));
@@ -33,7 +35,7 @@ async fn run(config: &Config) -> Result<(), Error> {
     if let Some(file) = &password {
         command.arg(format!("--pwfile={}", file.0.display()));
     }
-    command.args(config.bootstrap.initdb.iter().map(|option| option.argument()));
+    command.args(options.iter().map(ListOption::argument));
     program::run(command).await?;
     if !config.bootstrap.pg_hba.is_empty() && !config.postgresql.contains_key("pg_hba") {
         conf::append_hba(&config.data_dir, &config.bootstrap.pg_hba)?;
@@ -64,24 +66,30 @@ impl Drop for PasswordFile {
     }
 }
 
-/// Creates the users of the configuration in a new, running primary and runs `post_bootstrap`. Can be
-/// repeated after a crash half way.
-pub async fn populate(config: &Config, settings: &Settings, created: i64) -> Result<(), Error> {
+/// Sets the superuser's password, runs `post_bootstrap` and creates the other users of the configuration, in a new,
+/// running primary. Can be repeated after a crash half way.
+pub async fn populate(config: &Config, settings: &Settings) -> Result<(), Error> {
     let connection = Connection::local(config, settings).await?;
     // Passwords must not get into the server's log.
     connection
-        .run("SET log_statement TO none; SET log_min_duration_statement TO -1; SET log_min_error_statement TO panic")
+        .run(
+            "SET log_statement TO none; SET log_min_duration_statement TO -1; SET log_min_error_statement TO panic; \
+             SET pg_stat_statements.track_utility TO off; SET pgaudit.log TO none",
+        )
         .await?;
     let users = &config.authentication;
-    create_user(&connection, &users.replication, "REPLICATION").await?;
-    if let Some(rewind) = users.rewind.as_ref().filter(|rewind| rewind.username != users.superuser.username) {
-        create_user(&connection, rewind, "NOREPLICATION").await?;
-        connection.run(&rewind_grants(rewind)).await?;
+    if users.superuser.password.is_some() {
+        create_user(&connection, &users.superuser, "SUPERUSER").await?;
     }
     if let Some(hook) = &config.bootstrap.post_bootstrap {
-        post_bootstrap(config, hook).await?;
+        post_bootstrap(config, settings, hook).await?;
     }
-    datadir::mark_initialising(&config.data_dir, created, true)
+    create_user(&connection, &users.replication, "REPLICATION").await?;
+    if let Some(rewind) = users.rewind.as_ref().filter(|rewind| rewind.username != users.superuser.username) {
+        create_user(&connection, rewind, "").await?;
+        connection.run(&rewind_grants(rewind)).await?;
+    }
+    Ok(())
 }
 
 async fn create_user(connection: &Connection, user: &Credentials, options: &str) -> Result<(), Error> {
@@ -111,37 +119,25 @@ fn rewind_grants(user: &Credentials) -> String {
 /// How long the hook may take.
 const HOOK: Duration = Duration::from_secs(3600);
 
-/// Runs the hook with a connection string as its last argument, as Patroni does.
-async fn post_bootstrap(config: &Config, hook: &str) -> Result<(), Error> {
-    let mut words = hook.split_whitespace();
-    let name = words.next().unwrap_or_default();
-    let address = &config.listen;
+/// Runs the hook with a connection string as its last argument, as Patroni does. The password is in a file.
+async fn post_bootstrap(config: &Config, settings: &Settings, hook: &str) -> Result<(), Error> {
     let superuser = &config.authentication.superuser;
-    let host = address
-        .host
-        .split(',')
-        .next()
-        .unwrap_or("127.0.0.1")
-        .replace(['*'], "127.0.0.1")
-        .replace("0.0.0.0", "127.0.0.1");
-    let url = format!("postgres://{}@{host}:{}/{}", superuser.username, address.port, config.database);
-    let mut command = program::command(Path::new(name));
-    command.args(words).arg(url);
-    let secret = PasswordFile::new(
-        config,
-        &Credentials {
-            username: String::new(),
-            password: superuser
-                .password
-                .clone()
-                .map(|p| format!("*:*:*:{}:{}", superuser.username, p.replace('\\', "\\\\").replace(':', "\\:"))),
-        },
-    )?;
-    if let Some(file) = &secret {
-        command.env("PGPASSFILE", &file.0);
-    }
-    match tokio::time::timeout(HOOK, program::run(command)).await {
-        Ok(result) => result.map(|_| ()),
+    let (host, port) = sql::local_address(config, settings);
+    let pairs = [
+        conninfo::pair("dbname", &config.database),
+        conninfo::pair("user", &superuser.username),
+        conninfo::pair("host", &host),
+        conninfo::pair("port", &port.to_string()),
+    ];
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+    let line = |password: &String| format!("*:*:*:{}:{}\n", escaped(&superuser.username), escaped(password));
+    let password = superuser.password.as_ref().map(line);
+    let secret = PasswordFile::new(config, &Credentials { username: String::new(), password })?;
+    let path = secret.as_ref().map(|file| file.0.display().to_string());
+    let mut environment = vec![("PGOPTIONS", "-c synchronous_commit=local -c statement_timeout=0")];
+    environment.extend(path.as_ref().map(|path| ("PGPASSFILE", path.as_str())));
+    match tokio::time::timeout(HOOK, program::call(hook, &[pairs.join(" ")], &environment)).await {
+        Ok(result) => result,
         Err(_) => Err(Error::Other("post_bootstrap did not end within an hour".into())),
     }
 }

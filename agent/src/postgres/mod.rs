@@ -2,6 +2,7 @@
 //!
 //! On disk (all but the first two as Patroni has them, so that either can take over from the other):
 //! * `<parent>/.<data_dir>.labrun`: the data directory is being made by this agent, see [`datadir`].
+//! * `<data_dir>.failed`: what a bootstrap that failed has left.
 //! * `<data_dir>/promote`: for the moment of a promotion, PostgreSQL's own trigger.
 //! * `<data_dir>/postgresql.conf` (written by the agent) and `postgresql.base.conf` (what initdb wrote).
 //! * `<data_dir>/pg_hba.conf`, `pg_ident.conf`, where the configuration sets them; `standby.signal`.
@@ -13,12 +14,13 @@ pub mod clone;
 pub mod conf;
 mod conninfo;
 mod control;
+pub mod custom;
 pub mod datadir;
 pub mod initdb;
 pub mod observe;
 mod pgpass;
 pub mod postmaster;
-mod program;
+pub(crate) mod program;
 pub mod promote;
 pub mod rewind;
 pub mod sql;

@@ -106,7 +106,7 @@ fn sql_error(error: tokio_postgres::Error) -> Error {
 }
 
 /// Where this node's PostgreSQL can be reached from the node itself.
-fn local_address(config: &Config, settings: &Settings) -> (String, u16) {
+pub(super) fn local_address(config: &Config, settings: &Settings) -> (String, u16) {
     let port = config.listen.port;
     let directories = settings.parameters.get("unix_socket_directories").map(String::as_str).unwrap_or_default();
     // Only an absolute path is one for a client, too.

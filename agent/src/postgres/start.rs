@@ -25,6 +25,7 @@ pub async fn wanted(config: &Config, how: &StartAs, sync_names: &str) -> Wanted 
                 sync_names: String::new(),
                 standby: Some(upstream.clone()),
                 at_least: control.map(|read| read.at_least).unwrap_or_default(),
+                restored: None,
             }
         }
     }
@@ -33,7 +34,10 @@ pub async fn wanted(config: &Config, how: &StartAs, sync_names: &str) -> Wanted 
 /// Writes the configuration and starts the postmaster; it is not ready yet.
 pub async fn spawn(config: &Config, settings: &Settings, wanted: &Wanted) -> Result<Postmaster, Error> {
     conf::write(config, settings, wanted).await?;
-    conf::set_standby_signal(&config.data_dir, wanted.standby.is_some())?;
+    // What a custom bootstrap has made brings the signals that it needs.
+    if wanted.restored.is_none() {
+        conf::set_standby_signal(&config.data_dir, wanted.standby.is_some())?;
+    }
     postmaster::spawn(config, settings, wanted)
 }
 

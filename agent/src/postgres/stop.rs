@@ -7,8 +7,8 @@ use nix::sys::signal::Signal;
 use crate::config::{Config, Settings};
 use crate::decide::StopMode;
 
-use super::postmaster;
 use super::sql::Connection;
+use super::{postmaster, program};
 
 const LOOK: Duration = Duration::from_millis(10);
 /// What a checkpoint before the stop may take.
@@ -22,6 +22,7 @@ pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode
         checkpoint(config, settings).await;
     }
     if let StopMode::Fast { .. } = mode {
+        before_stop(settings).await;
         postmaster::signal(pid, Signal::SIGINT);
         if gone(pid, limit).await {
             return;
@@ -37,6 +38,16 @@ pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode
     tracing::warn!("PostgreSQL does not react; killing it");
     kill_all(config, pid);
     gone(pid, None).await;
+}
+
+/// The user's hook runs to its end first. Not before an immediate stop, which is for a lease that may be over:
+/// nothing may delay that. (Patroni runs the hook even then.)
+async fn before_stop(settings: &Settings) {
+    let Some(line) = &settings.hooks.before_stop else { return };
+    match program::call(line, &[], &[]).await {
+        Ok(()) => tracing::info!("before_stop script `{line}` exited with 0"),
+        Err(error) => tracing::warn!("before_stop script `{line}`: {error}"),
+    }
 }
 
 /// Less is left to write when the clients are gone.

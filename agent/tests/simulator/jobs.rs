@@ -65,7 +65,8 @@ impl World {
         let Some(running) = self.nodes[node].job.clone().filter(|running| running.number == number) else { return };
         match &running.job {
             Job::Bootstrap { created } => self.bootstrap(node, &running, *created),
-            Job::Clone { from, .. } => self.clone_from(node, &running, from),
+            Job::Clone { from: Some(from), .. } => self.clone_from(node, &running, from),
+            Job::Clone { from: None, .. } => {}
             Job::Start(how) => self.start(node, &running, how),
             Job::Stop { mode } => self.stop(node, &running, *mode),
             Job::Promote => self.wait_for_promotion(node, &running),
