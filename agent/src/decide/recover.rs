@@ -143,7 +143,8 @@ fn diverged(view: &View, cluster: &Cluster, timeline: &LeaderTimeline, leader: U
         if unready {
             return Decision::wait(format!("waiting for {name}'s checkpoint after its promotion, to rewind from it"));
         }
-        return run(view, Job::Rewind { name, from: leader }, "has gone another way than the leader: rewinding", now);
+        let status = format!("has gone another way than the leader: running pg_rewind from {name}");
+        return run(view, Job::Rewind { name, from: leader }, &status, now);
     }
     let half_rewound = matches!(view.pg.data, DataDir::Rewinding { .. });
     if may_rewind(view) || half_rewound || view.settings.replace_if_diverged || view.settings.replace_if_rewind_fails {

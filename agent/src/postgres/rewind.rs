@@ -25,7 +25,7 @@ pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> 
         let file = format!("SELECT convert_from(pg_read_binary_file('pg_wal/{timeline:08X}.history'), 'UTF8')");
         history = History::parse_file(&connection.text(&file).await?.unwrap_or_default());
     }
-    let sockets = "SELECT 1 FROM pg_ls_dir('.') AS name WHERE name ~ '^[.]s[.]PGSQL[.][0-9]+$' LIMIT 1";
+    let sockets = "SELECT 1 FROM pg_ls_dir('.', true, false) AS name WHERE name ~ '^[.]s[.]PGSQL[.][0-9]+$' LIMIT 1";
     let can_be_source = connection.text(sockets).await?.is_none();
     Ok(LeaderTimeline { upstream: from.clone(), created, timeline, history, can_be_source })
 }

@@ -116,9 +116,12 @@ pub async fn restart_killed_agent(stage: &Stage) {
 }
 
 /// A leader that wrote what its standby never got has to be rewound before it can follow: its rows of the old
-/// timeline go, the new leader's come, and the data directory is not made anew.
+/// timeline go, the new leader's come, and the data directory is not made anew. The rewind's user may do no more than
+/// pg_rewind needs.
 pub async fn rejoin_with_rewind(stage: &Stage) {
-    let cluster = stage.cluster(2).started().await;
+    let rewinder = json!({"username": "rewinder", "password": "secret-of-the-rewinder"});
+    let users = json!({"postgresql": {"authentication": {"rewind": rewinder}}});
+    let cluster = stage.cluster(2).with(users).started().await;
     cluster[0].execute("create table side (name text)").await;
     cluster.caught_up(1, 0).await;
     cluster[0].kill();
@@ -132,7 +135,7 @@ pub async fn rejoin_with_rewind(stage: &Stage) {
     cluster.caught_up(0, 1).await;
     assert_eq!(cluster[0].value("select string_agg(name, ',') from side").await.unwrap(), "new timeline");
     assert_eq!(cluster.member(0).await.unwrap()["timeline"], 2);
-    assert!(cluster[0].log().contains("pg_rewind"), "the log tells of the rewind");
+    assert!(cluster[0].log().contains("running pg_rewind from"), "the log tells of the rewind");
     assert_eq!(std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(cluster[0].data()).unwrap()), directory);
 }
 
