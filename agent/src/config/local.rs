@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use miette::{NamedSource, SourceSpan};
 use serde_json::{Map, Value};
 
+use super::connect::ConnectOptions;
 use super::error::Invalid;
 use super::scripts::CustomBootstrap;
 use super::yaml::Tree;
@@ -93,10 +94,11 @@ pub struct Authentication {
 }
 
 /// A user name and its password, which never shows in `Debug`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     pub username: String,
     pub password: Option<String>,
+    pub options: ConnectOptions,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -349,11 +351,12 @@ fn authentication(r: &Reader) -> Result<Authentication, Error> {
         let path = ["postgresql", "authentication", who];
         let username = r.text(&[path[0], path[1], who, "username"])?;
         let password = r.text(&[path[0], path[1], who, "password"])?;
-        Ok::<_, Error>(username.map(|username| Credentials { username, password }))
+        let options = ConnectOptions::new(|name| r.text(&[path[0], path[1], who, name]))?;
+        Ok::<_, Error>(username.map(|username| Credentials { username, password, options }))
     };
     let fallback = std::env::var("USER").unwrap_or_else(|_| "postgres".into());
     Ok(Authentication {
-        superuser: user("superuser")?.unwrap_or(Credentials { username: fallback, password: None }),
+        superuser: user("superuser")?.unwrap_or(Credentials { username: fallback, ..Credentials::default() }),
         replication: user("replication")?
             .ok_or_else(|| r.wrong(&["postgresql", "authentication", "replication", "username"], "is missing"))?,
         rewind: user("rewind")?,

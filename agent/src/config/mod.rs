@@ -1,6 +1,7 @@
 //! Patroni's YAML as it is, read into a [`Config`]: the node's own file, the `PATRONI_*` environment over
 //! it, and, merged with the dynamic configuration of the DCS, the [`Settings`] in force.
 
+mod connect;
 mod env;
 mod error;
 mod keys;
@@ -11,6 +12,7 @@ mod settings;
 mod timing;
 mod yaml;
 
+pub use connect::{CONNECT_OPTIONS, ConnectOptions};
 pub use env::is_patroni_variable;
 pub use error::{Error, Invalid, Warning};
 pub use local::{Address, Authentication, Bootstrap, Config, Credentials, ListOption, RestApi};

@@ -69,7 +69,7 @@ pub async fn clone(
 async fn basebackup(config: &Config, settings: &Settings, from: &Upstream) -> Result<(), Error> {
     let mut command = program::command(&config.program("pg_basebackup"));
     command.arg(format!("--pgdata={}", config.data_dir.display())).args(["-X", "stream"]);
-    command.arg(format!("--dbname={}", conninfo::source(config, from)));
+    command.arg(format!("--dbname={}", conninfo::source(config, from))).envs(pgpass::environment(config));
     let options = settings.basebackup.iter().filter(|option| is_allowed(option));
     // A new replica is worth a checkpoint at once, unless the configuration thinks otherwise.
     if !settings.basebackup.iter().any(|option| option.name == "checkpoint") {
@@ -91,8 +91,9 @@ fn is_allowed(option: &ListOption) -> bool {
 
 async fn run_script(config: &Config, script: &ReplicaScript, from: Option<&Upstream>) -> Result<(), Error> {
     let source = from.map(|from| conninfo::source(config, from)).unwrap_or_default();
-    let pgpass = config.pgpass.display().to_string();
-    let environment: &[_] = if from.is_some() { &[("PGPASSFILE", pgpass.as_str())] } else { &[] };
+    let environment = pgpass::environment(config);
+    let environment: Vec<_> = environment.iter().map(|(name, path)| (*name, path.as_str())).collect();
+    let environment = if from.is_some() { &*environment } else { &[] };
     program::call(&script.command, &arguments(config, script, &source), environment).await?;
     datadir::looks_complete(&config.data_dir)
         .then_some(())

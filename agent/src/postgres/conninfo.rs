@@ -1,7 +1,9 @@
 //! Connection strings of libpq.
 
-use crate::config::Config;
+use crate::config::{CONNECT_OPTIONS, Config, ConnectOptions, Credentials};
 use crate::decide::Upstream;
+
+use super::{pgpass, rewind_user};
 
 /// One `key=value` of a connection string, escaped.
 pub(super) fn pair(key: &str, value: &str) -> String {
@@ -15,30 +17,58 @@ pub(super) fn pair(key: &str, value: &str) -> String {
     text
 }
 
-/// How a copy of `upstream` is made; without a password, which is in the pgpass file, and without our name, by which
-/// the primary would take the copy's connection for that of a standby.
-pub(super) fn source(config: &Config, upstream: &Upstream) -> String {
-    let all = replication(config, upstream);
-    let named = pair("application_name", &config.name);
-    all.replace(&format!(" {named}"), "")
-}
-
 /// How a standby connects to `upstream`; without a password, which is in the pgpass file.
 pub(super) fn replication(config: &Config, upstream: &Upstream) -> String {
-    let replication = &config.authentication.replication;
-    let mut pairs = vec![pair("dbname", &config.database), pair("user", &replication.username)];
-    if replication.password.is_some() {
+    compose(config, &config.authentication.replication, upstream, Some(&config.name), Key::Written)
+}
+
+/// How a copy of `upstream` is made, as an argument of a program: as [`replication`], but without our name, by which
+/// the primary would take the copy's connection for that of a standby.
+pub(super) fn source(config: &Config, upstream: &Upstream) -> String {
+    compose(config, &config.authentication.replication, upstream, None, Key::InService(pgpass::REPLICATION))
+}
+
+/// How pg_rewind reads `upstream`, as an argument of a program.
+pub(super) fn rewind(config: &Config, upstream: &Upstream) -> String {
+    compose(config, rewind_user(config), upstream, Some(&config.name), Key::InService(pgpass::REWIND))
+}
+
+/// Where the password of the user's key stands, if there is one.
+enum Key {
+    /// In the string itself: the walreceiver has no other place for it.
+    Written,
+    /// In this section of the service file: what is an argument can be seen by everybody.
+    InService(&'static str),
+}
+
+fn compose(config: &Config, user: &Credentials, upstream: &Upstream, name: Option<&str>, key: Key) -> String {
+    let mut pairs = vec![pair("dbname", &config.database), pair("user", &user.username)];
+    if user.password.is_some() {
         pairs.push(pair("passfile", &config.pgpass.display().to_string()));
     }
-    pairs.extend([
-        pair("host", &upstream.host),
-        pair("port", &upstream.port.to_string()),
-        pair("sslmode", "prefer"),
-        pair("application_name", &config.name),
-        pair("gssencmode", "prefer"),
-        pair("channel_binding", "prefer"),
-    ]);
+    pairs.extend([pair("host", &upstream.host), pair("port", &upstream.port.to_string())]);
+    let (before, after) = CONNECT_OPTIONS.split_at(SSL_OPTIONS);
+    let option = |option: &&str| Some(pair(option, in_force(&user.options, option)?));
+    pairs.extend(before.iter().filter_map(option));
+    match (user.options.key_password(), key) {
+        (Some(password), Key::Written) => pairs.push(pair("sslpassword", password)),
+        (Some(_), Key::InService(section)) => pairs.push(pair("service", section)),
+        (None, _) => {}
+    }
+    pairs.extend(name.map(|name| pair("application_name", name)));
+    let kerberos = config.postgresql.get("krbsrvname").and_then(|name| name.as_str());
+    pairs.extend(kerberos.map(|name| pair("krbsrvname", name)));
+    pairs.extend(after.iter().filter_map(option));
     pairs.join(" ")
+}
+
+/// So many of [`CONNECT_OPTIONS`] stand before the application's name.
+const SSL_OPTIONS: usize = 7;
+
+/// What is set, or libpq's default where Patroni writes it out. The password of the key is not for all places.
+fn in_force<'a>(options: &'a ConnectOptions, name: &str) -> Option<&'a str> {
+    let default = matches!(name, "sslmode" | "gssencmode" | "channel_binding").then_some("prefer");
+    options.public().find(|(known, _)| *known == name).map(|(_, value)| value).or(default)
 }
 
 /// The values of a connection string.
@@ -69,13 +99,18 @@ fn parse(text: &str) -> Vec<(String, String)> {
     }
 }
 
-/// Where a `primary_conninfo` points, if it is one that this node would have written: the right user and
-/// the right name, by which the primary knows us.
+/// Where a `primary_conninfo` points, if it is one that this node would have written: the right user, the right name,
+/// by which the primary knows us, and the user's options.
 pub(super) fn upstream(config: &Config, conninfo: &str) -> Option<Upstream> {
     let pairs = parse(conninfo);
     let get = |key: &str| pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-    let ours = get("user") == Some(&config.authentication.replication.username)
-        && get("application_name") == Some(&config.name);
+    let user = &config.authentication.replication;
+    let defaults = ConnectOptions::default();
+    let same = |name: &&str| get(name).or(in_force(&defaults, name)) == in_force(&user.options, name);
+    let ours = get("user") == Some(&user.username)
+        && get("application_name") == Some(&config.name)
+        && get("sslpassword") == user.options.key_password()
+        && CONNECT_OPTIONS.iter().filter(|name| **name != "sslpassword" && **name != "sslnegotiation").all(same);
     let upstream = Upstream { host: get("host")?.to_owned(), port: get("port")?.parse().ok()? };
     ours.then_some(upstream)
 }
@@ -99,6 +134,24 @@ mod tests {
              application_name=postgresql0 gssencmode=prefer channel_binding=prefer"
         );
         assert_eq!(super::upstream(&config(), &text), Some(upstream));
+    }
+
+    #[test]
+    fn a_users_options_stand_where_patroni_has_them_and_a_change_of_them_is_seen() {
+        let options = "username: replicator\n      sslmode: verify-ca\n      sslcert: /c d\n      sslpassword: secret\n      \
+                       channel_binding: require";
+        let text = include_str!("../../tests/data/postgres0.yml").replace("username: replicator", options);
+        let config = crate::config::read("postgres0.yml", &text, []).unwrap().0;
+        let at = Upstream { host: "h".into(), port: 1 };
+        let head =
+            r"dbname=postgres user=replicator passfile=/tmp/pgpass0 host=h port=1 sslmode=verify-ca sslcert=/c\ d ";
+        let tail = "gssencmode=prefer channel_binding=require";
+        let written = replication(&config, &at);
+        assert_eq!(written, format!("{head}sslpassword=secret application_name=postgresql0 {tail}"));
+        assert_eq!(source(&config, &at), format!("{head}service=replication {tail}"));
+        assert_eq!(super::upstream(&config, &written), Some(at.clone()));
+        assert_eq!(super::upstream(&config, &replication(&super::tests::config(), &at)), None);
+        assert!(!format!("{config:?}").contains("secret"));
     }
 
     #[test]

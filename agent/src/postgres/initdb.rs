@@ -123,16 +123,17 @@ const HOOK: Duration = Duration::from_secs(3600);
 async fn post_bootstrap(config: &Config, settings: &Settings, hook: &str) -> Result<(), Error> {
     let superuser = &config.authentication.superuser;
     let (host, port) = sql::local_address(config, settings);
-    let pairs = [
+    let mut pairs = vec![
         conninfo::pair("dbname", &config.database),
         conninfo::pair("user", &superuser.username),
         conninfo::pair("host", &host),
         conninfo::pair("port", &port.to_string()),
     ];
+    pairs.extend(superuser.options.public().map(|(name, value)| conninfo::pair(name, value)));
     let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
     let line = |password: &String| format!("*:*:*:{}:{}\n", escaped(&superuser.username), escaped(password));
     let password = superuser.password.as_ref().map(line);
-    let secret = PasswordFile::new(config, &Credentials { username: String::new(), password })?;
+    let secret = PasswordFile::new(config, &Credentials { password, ..Credentials::default() })?;
     let path = secret.as_ref().map(|file| file.0.display().to_string());
     let mut environment = vec![("PGOPTIONS", "-c synchronous_commit=local -c statement_timeout=0")];
     environment.extend(path.as_ref().map(|path| ("PGPASSFILE", path.as_str())));

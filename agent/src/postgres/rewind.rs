@@ -7,7 +7,7 @@ use crate::config::{Config, Settings};
 use crate::decide::{LeaderTimeline, Upstream};
 
 use super::sql::Connection;
-use super::{Error, conf, conninfo, datadir, pgpass, postmaster, program, rewind_user};
+use super::{Error, conf, conninfo, datadir, pgpass, postmaster, program};
 
 /// What a running leader says about its timeline and the former ones.
 pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> Result<LeaderTimeline, Error> {
@@ -51,19 +51,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Rewinds the data directory, which must have stopped cleanly, to the leader's way.
 pub async fn rewind(config: &Config, from: &Upstream) -> Result<(), Error> {
     pgpass::write(config, from)?;
-    let user = rewind_user(config);
-    let source = [
-        conninfo::pair("host", &from.host),
-        conninfo::pair("port", &from.port.to_string()),
-        conninfo::pair("user", &user.username),
-        conninfo::pair("dbname", &config.database),
-        conninfo::pair("sslmode", "prefer"),
-        conninfo::pair("application_name", &config.name),
-    ];
     let mut command = program::command(&config.program("pg_rewind"));
-    command.arg("-D").arg(&config.data_dir).arg(format!("--source-server={}", source.join(" ")));
+    command.arg("-D").arg(&config.data_dir).arg(format!("--source-server={}", conninfo::rewind(config, from)));
     // Its connection must not wait for a synchronous standby.
-    command.env("PGPASSFILE", &config.pgpass).env("PGOPTIONS", "-c statement_timeout=0 -c synchronous_commit=local");
+    command.envs(pgpass::environment(config));
+    command.env("PGOPTIONS", "-c statement_timeout=0 -c synchronous_commit=local");
     // Until it has ended well, the directory must not be started; if it is killed, not even by its next life.
     datadir::mark_rewinding(&config.data_dir)?;
     let result = match tokio::time::timeout(LONGEST, program::run(command)).await {
