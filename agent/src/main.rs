@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use labrun_agent::{agent, config, exit, logging, supervise};
+use labrun_agent::{agent, config, exit, guard, logging, supervise};
 
 /// A PostgreSQL node agent: a drop-in for Patroni on ZooKeeper.
 #[derive(Parser)]
@@ -31,6 +31,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before anything else is set up: the guard is to be as small as can be.
+    let mut words = std::env::args_os();
+    if words.next().is_some_and(|name| name == guard::NAME) {
+        return ExitCode::from(guard::run(&PathBuf::from(words.next().unwrap_or_default())));
+    }
     let arguments = Arguments::parse();
     logging::init(tracing::Level::INFO);
     let (validate, config) = (arguments.validate_config, arguments.config.unwrap_or_default());

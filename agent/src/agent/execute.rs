@@ -29,6 +29,9 @@ impl Agent {
 
     pub(super) fn write(&mut self, writes: Vec<Write>, then: Vec<Action>) {
         let Some(store) = self.store.clone() else { return };
+        if writes.contains(&Write::ReleaseLeader) && !self.is_up() {
+            self.end_orphans();
+        }
         self.busy.writing = true;
         let events = self.events.clone();
         tokio::spawn(async move {
@@ -73,9 +76,10 @@ impl Agent {
             JobKind::StartStandby => self.view.pg.role = Role::Replica,
             _ => {}
         }
+        self.view.job = Some(JobView { kind, since: now });
+        self.tend_guard();
         let handle = self.spawn_job(id, job);
         self.job = Some(RunningJob { id, kind, handle });
-        self.view.job = Some(JobView { kind, since: now });
     }
 
     /// A start that was ended because it took too long counts as failed.
@@ -96,6 +100,7 @@ impl Agent {
             settings: self.view.settings.clone(),
             events: self.events.clone(),
             pid: self.pid,
+            guarded: self.guard.last(),
             synchronous: self.view.settings.sync_mode != crate::config::SyncMode::Off,
         };
         let events = self.events.clone();

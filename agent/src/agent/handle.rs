@@ -51,6 +51,10 @@ impl Agent {
         match result {
             Ok(observed) => {
                 let pg = &mut self.view.pg;
+                pg.silent_since = None;
+                let flushed = pg.server.as_ref().filter(|server| !server.in_recovery).map(|server| server.written);
+                let stuck = observed.server.wal_awaited && flushed == Some(observed.server.written);
+                pg.wal_stuck_since = if stuck { pg.wal_stuck_since.or(Some(pg.observed)) } else { None };
                 pg.role = if observed.server.in_recovery { Role::Replica } else { Role::Primary };
                 pg.can_rewind = observed.can_rewind;
                 pg.observed = asked;
@@ -60,7 +64,14 @@ impl Agent {
                     self.forget_aside();
                 }
             }
-            Err(error) => tracing::debug!("PostgreSQL does not answer: {error}"),
+            Err(error @ postgres::Error::Silent { .. }) => {
+                tracing::warn!("PostgreSQL does not answer: {error}");
+                self.view.pg.silent_since.get_or_insert(asked);
+            }
+            Err(error) => {
+                tracing::debug!("PostgreSQL does not answer: {error}");
+                self.view.pg.silent_since = None;
+            }
         }
     }
 
@@ -116,6 +127,7 @@ impl Agent {
         self.pid = Some(pid);
         self.view.pg.process = Process::Up;
         self.view.pg.server = None;
+        (self.view.pg.silent_since, self.view.pg.wal_stuck_since) = (None, None);
         self.view.pg.control = None;
     }
 
@@ -137,6 +149,7 @@ impl Agent {
     pub(super) fn went_down(&mut self) {
         self.view.pg.process = Process::Down;
         self.view.pg.server = None;
+        (self.view.pg.silent_since, self.view.pg.wal_stuck_since) = (None, None);
         self.view.facts.sync_setting = None;
         self.busy.chores.clear();
         self.need.inspection = true;
@@ -175,6 +188,7 @@ impl Agent {
             }
             Job::Start(how) => {
                 (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
+                facts.stop_mode = None;
                 self.tell_started(&how);
             }
             Job::CrashRecover => facts.crash_recovered = true,

@@ -8,6 +8,7 @@ use super::Event;
 use crate::cluster::Lsn;
 use crate::config::{Config, Settings};
 use crate::decide::{Chore, Job, StartAs, StopMode};
+use crate::guard::Given;
 use crate::postgres::conf::Wanted;
 use crate::postgres::postmaster::{self, Postmaster};
 use crate::postgres::{Error, chores, clone, custom, datadir, initdb, promote, rewind, start, stop};
@@ -19,10 +20,16 @@ pub(super) struct Context {
     /// The postmaster that runs.
     pub(super) pid: Option<i32>,
     pub(super) synchronous: bool,
+    /// The guard obeys what it was told about this job.
+    pub(super) guarded: Given,
 }
 
 pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
     let (config, settings) = (&*context.config, &context.settings);
+    // Nothing becomes writable that would stay so if this process were stopped now.
+    if matches!(job, Job::Promote | Job::Start(StartAs::Primary)) {
+        context.guarded.clone().obeyed().await;
+    }
     match job {
         Job::Bootstrap { created } => bootstrap(context, *created).await,
         Job::Clone { from, created, .. } => clone::clone(config, settings, from.as_ref(), *created).await,

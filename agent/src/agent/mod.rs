@@ -7,6 +7,7 @@
 mod callbacks;
 mod error;
 mod execute;
+mod guarding;
 mod handle;
 mod jobs;
 mod on_dcs;

@@ -5,12 +5,16 @@ use std::time::Duration;
 use super::state::Agent;
 use super::{Event, LONGEST};
 use crate::clock::Moment;
-use crate::decide::Process;
+use crate::decide::{self, Process};
 use crate::postgres::{self, datadir, observe, sql::Connection};
+
+/// How long decisions wait for what PostgreSQL says.
+pub(super) const LATE: Duration = Duration::from_secs(2);
 
 impl Agent {
     /// Starts the looks that are due.
     pub(super) fn refresh(&mut self, now: Moment) {
+        self.notice_silence(now);
         if now >= self.need.snapshot_at && !self.busy.snapshot {
             self.take_snapshot(now);
         }
@@ -49,6 +53,9 @@ impl Agent {
 
     fn take_observation(&mut self, asked: Moment) {
         self.busy.observing = true;
+        self.observing_since = asked;
+        // One that does not answer is not asked again, which would only be more work for it: it is waited for.
+        let limit = decide::patience(&self.view);
         let (config, settings) = (self.config.clone(), self.view.settings.clone());
         let (events, observer) = (self.events.clone(), self.observer.clone());
         tokio::spawn(async move {
@@ -56,9 +63,9 @@ impl Agent {
             let observed = async {
                 let connection = match place.take().filter(|connection| !connection.is_closed()) {
                     Some(connection) => connection,
-                    None => Connection::local(&config, &settings).await?,
+                    None => Connection::local_within(&config, &settings, limit).await?,
                 };
-                let observed = observe::observe(&connection, &config).await?;
+                let observed = observe::observe(&connection, &config, limit).await?;
                 *place = Some(connection);
                 Ok::<_, postgres::Error>(observed)
             };
@@ -66,6 +73,23 @@ impl Agent {
             drop(place);
             let _ = events.send(Event::Observed(observed.map(Box::new), asked)).await;
         });
+    }
+
+    /// A question that has been waiting for so long that decisions wait for it no longer.
+    pub(super) fn is_late(&self, now: Moment) -> bool {
+        self.busy.observing && now.since(self.observing_since) >= LATE
+    }
+
+    fn notice_silence(&mut self, now: Moment) {
+        // What we ourselves have slept through says nothing about PostgreSQL.
+        if now > self.awake_until + LATE {
+            self.observing_since = now;
+            self.view.pg.silent_since = self.view.pg.silent_since.map(|_| now);
+            self.view.pg.wal_stuck_since = self.view.pg.wal_stuck_since.map(|_| now);
+        }
+        if self.is_late(now) && self.is_up() {
+            self.view.pg.silent_since.get_or_insert(self.observing_since);
+        }
     }
 
     fn take_inspection(&mut self) {

@@ -16,6 +16,7 @@ use crate::cluster::{DynamicConfig, Paths, json};
 use crate::config::{self, Config, Settings};
 use crate::dcs::keep_session;
 use crate::decide::{DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
+use crate::guard::Guard;
 use crate::postgres::{datadir, postmaster};
 
 /// Runs the agent for the configuration at `path`; its exit code.
@@ -62,6 +63,7 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         data,
         ..Pg::default()
     };
+    let guard = Guard::start(&config.data_dir);
     let (events, queue) = mpsc::channel(QUEUE);
     let view = view(&config, settings, pg);
     let (published, views) = watch::channel(Arc::new(view.clone()));
@@ -95,6 +97,10 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         exit: None,
         members: Vec::new(),
         recheck: now,
+        observing_since: now,
+        awake_until: now,
+        guard,
+        relieves: true,
         applied: String::new(),
     };
     Ok(super::live(agent, queue).await)

@@ -10,11 +10,13 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::AbortHandle;
 
 use super::callbacks::Callbacks;
+use super::refresh::LATE;
 use super::{Event, LONGEST};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::dcs::Store;
 use crate::decide::{self, Action, JobKind, Process, View};
+use crate::guard::Guard;
 use crate::postgres::sql::Connection;
 
 pub(super) struct Agent {
@@ -38,6 +40,13 @@ pub(super) struct Agent {
     /// The members of the last picture, so that one request usually reads all keys.
     pub(super) members: Vec<String>,
     pub(super) recheck: Moment,
+    /// When the question was asked that PostgreSQL has not answered yet.
+    pub(super) observing_since: Moment,
+    /// When the loop meant to wake at the latest: it is late if something has stopped this process.
+    pub(super) awake_until: Moment,
+    pub(super) guard: Guard,
+    /// Guards of former agents may still be there.
+    pub(super) relieves: bool,
     /// The last dynamic configuration that was applied, as JSON.
     pub(super) applied: String,
 }
@@ -75,12 +84,13 @@ impl Agent {
     pub(super) fn step(&mut self) -> Option<u8> {
         let now = Moment::now();
         self.refresh(now);
+        self.tend_guard();
         self.view.wall = jiff::Timestamp::now().as_second();
         self.view.made = now;
         self.tell_news();
-        if self.is_settled() {
+        if self.is_settled(now) {
             let decision = decide::decide(&self.view, now);
-            self.recheck = now + decision.recheck.min(LONGEST).min(self.view.settings.loop_wait);
+            self.recheck = now + decision.recheck.min(LONGEST).min(self.look_within());
             self.say(&decision.status);
             self.execute(decision.actions);
         } else if let Some(decision) = decide::guard(&self.view, now) {
@@ -91,19 +101,31 @@ impl Agent {
         self.exit
     }
 
-    /// Everything that was asked for has been seen.
-    fn is_settled(&self) -> bool {
+    /// Everything that was asked for has been seen, or keeps us waiting for too long.
+    fn is_settled(&self, now: Moment) -> bool {
         let waiting_for_dcs = self.busy.snapshot && self.need.snapshot;
-        !waiting_for_dcs && !self.busy.writing && !self.need.observation && !self.need.inspection
+        let waiting_for_postgres = self.need.observation && !self.is_late(now);
+        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !self.need.inspection
+    }
+
+    /// A leader's PostgreSQL is looked at as often as the lease is extended: it must be alive, too.
+    fn look_within(&self) -> Duration {
+        let leads = self.view.pg.is_primary();
+        if leads { self.heartbeat() } else { self.view.settings.loop_wait }
     }
 
     /// How long to sleep if nothing happens.
-    pub(super) fn pause(&self, now: Moment) -> Duration {
+    pub(super) fn pause(&mut self, now: Moment) -> Duration {
         let mut until = self.recheck.min(now + decide::guard_within(&self.view, now).min(LONGEST));
+        if self.busy.observing && !self.is_late(now) {
+            until = until.min(self.observing_since + LATE);
+        }
         if self.store.is_some() && !self.busy.snapshot {
             until = until.min(self.need.snapshot_at);
         }
-        now.until(until).max(Duration::from_millis(1)).min(LONGEST)
+        let pause = now.until(until).max(Duration::from_millis(1)).min(LONGEST);
+        self.awake_until = now + pause;
+        pause
     }
 
     /// One line for each change of what is going on.
@@ -123,6 +145,7 @@ impl Agent {
         if let Some(store) = self.store.take() {
             store.close().await;
         }
+        self.guard.leave().await;
         code
     }
 

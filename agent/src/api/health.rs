@@ -77,7 +77,7 @@ impl Health<'_> {
     }
 
     pub fn is_running(&self) -> bool {
-        decide::state(self.view) == PgState::Running
+        decide::state(self.view) == PgState::Running && !decide::hangs(self.view, self.now)
     }
 
     /// A primary that may be written to: it runs as one and holds the lease.

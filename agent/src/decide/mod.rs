@@ -6,6 +6,7 @@ mod action;
 mod bootstrap;
 mod failover;
 mod follow;
+mod health;
 mod lead;
 mod lease;
 mod publish;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 pub use action::{Action, Chore, Decision, Job, StartAs, StopMode, Write};
 pub use bootstrap::somebody_bootstraps;
-pub use lease::Standing;
+pub use lease::{Permit, Standing, Term};
 pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{replication_state, role, state};
 pub use slots::slot_name;
@@ -46,6 +47,22 @@ pub fn guard_within(view: &View, now: Moment) -> Duration {
     lease::deadline(view, now)
 }
 
+/// Until when PostgreSQL may be writable, for the guard's process, which acts when the agent cannot. Told before
+/// anything begins that makes it writable, and whenever it changes.
+pub fn permit(view: &View) -> Permit {
+    lease::permit(view)
+}
+
+/// How long a PostgreSQL that does not answer is taken for a slow one.
+pub fn patience(view: &View) -> Duration {
+    health::patience(view)
+}
+
+/// Whether PostgreSQL must be taken to hang.
+pub fn hangs(view: &View, now: Moment) -> bool {
+    health::hung(view, now).is_some()
+}
+
 /// The part that must not wait for anything, not even for a write that is under way: no PostgreSQL stays
 /// writable when its node's lease could be over.
 pub fn guard(view: &View, now: Moment) -> Option<Decision> {
@@ -59,7 +76,7 @@ fn policy(view: &View, now: Moment) -> Decision {
     if view.stopping {
         return shut_down(view);
     }
-    let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable) else {
+    let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.is_current(now)) else {
         let never = view.dcs.cluster.is_none();
         return Decision::wait(if never { "waiting for ZooKeeper" } else { "ZooKeeper is not accessible" });
     };

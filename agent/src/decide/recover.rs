@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rewind::{Need, needed};
 use super::{
     Action, ControlState, DataDir, Decision, Job, JobKind, JobView, LeaderTimeline, StartAs, StopMode, Upstream, View,
-    Write, failover, final_status,
+    Write, failover, final_status, health,
 };
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -15,6 +15,8 @@ const SOON: Duration = Duration::from_millis(300);
 
 /// After so many crashes, each soon after the one before, another node shall lead if it can.
 const CRASHES_OF_A_LEADER: u32 = 3;
+/// How long killed processes are waited for.
+const UNDEAD: Duration = Duration::from_secs(1);
 
 pub(super) fn down(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     match &cluster.leader {
@@ -31,6 +33,11 @@ pub(super) fn while_busy(view: &View, cluster: &Cluster, job: &JobView, now: Mom
     if job.kind == JobKind::StartPrimary && mine && now.since(job.since) > limit && others_can_lead(view, cluster) {
         let status = format!("the start takes longer than {} s: letting another node lead", limit.as_secs());
         return Decision::act(status, Job::Stop { mode: StopMode::Immediate });
+    }
+    // Whoever was sent SIGKILL runs no more code of its own, even if a disk keeps it from ending.
+    let killed = job.kind == JobKind::Stop && view.facts.stop_mode == Some(StopMode::Kill);
+    if killed && mine && now.since(job.since) >= UNDEAD && others_can_lead(view, cluster) {
+        return Decision::act("PostgreSQL was killed and does not end: giving the lease back", Write::ReleaseLeader);
     }
     Decision::wait(format!("{} in progress", describe(job.kind))).recheck(Duration::from_secs(1))
 }
@@ -65,6 +72,9 @@ fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     }
     if view.failed(JobKind::StartPrimary) || view.failed(JobKind::StartStandby) {
         return release("PostgreSQL does not start: giving the lease back");
+    }
+    if health::was_killed(view) && others_can_lead(view, cluster) {
+        return release("PostgreSQL hung and was killed: giving the lease back");
     }
     if view.settings.primary_start_timeout.is_zero() && others_can_lead(view, cluster) {
         return release("PostgreSQL crashed and primary_start_timeout is 0: giving the lease back");

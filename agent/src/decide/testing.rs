@@ -70,6 +70,7 @@ pub(crate) fn replica() -> View {
             reachable: true,
             session: Some(SESSION),
             session_until: Moment(NOW.0 + 30_000),
+            failsafe_until: Moment(0),
             session_timeout: 30_000,
         },
         pg: Pg {

@@ -55,6 +55,8 @@ pub struct Dcs {
     /// Until when the server cannot have ended our session: when we last sent a request that was answered,
     /// plus the negotiated timeout.
     pub session_until: Moment,
+    /// Failsafe mode: until when every other member has agreed to follow us although the DCS is away.
+    pub failsafe_until: Moment,
     /// The negotiated timeout, in milliseconds.
     pub session_timeout: u64,
 }
@@ -68,6 +70,10 @@ pub struct Pg {
     pub server: Option<Server>,
     /// When `server` was asked.
     pub observed: Moment,
+    /// Since when a question has been waiting for any answer; an error is one.
+    pub silent_since: Option<Moment>,
+    /// Since when somebody has been waiting for WAL to reach the disk, and none has reached it.
+    pub wal_stuck_since: Option<Moment>,
     /// What the control file says; read while PostgreSQL is down.
     pub control: Option<Control>,
     /// There is a standby.signal (or recovery.signal): it would start as a standby.
@@ -155,6 +161,8 @@ pub struct Server {
     pub timeline: u32,
     /// Primary: where WAL is written.
     pub written: Lsn,
+    /// Primary: some process waits for WAL to reach the disk.
+    pub wal_awaited: bool,
     /// Standby: what has been received and replayed.
     pub received: Lsn,
     pub replayed: Lsn,
@@ -386,6 +394,12 @@ impl View {
     pub fn leads(&self) -> bool {
         let leader = self.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref());
         leader.is_some_and(|leader| self.is_mine(leader))
+    }
+
+    /// Whether the picture of the DCS is one to act on: after a pause of this process it is not, whatever we were
+    /// told before, since our session may have ended meanwhile.
+    pub fn is_current(&self, now: Moment) -> bool {
+        self.dcs.reachable && now < self.dcs.session_until
     }
 
     /// The leader key bears our name, but a former session of ours owns it.

@@ -46,6 +46,9 @@ pub enum Error {
     Failed { program: String, status: String, output: String },
     #[error("SQL: {0}")]
     Sql(String),
+    /// Not even an error came.
+    #[error("SQL: no {what} within {} s", .limit.as_secs_f32())]
+    Silent { what: &'static str, limit: std::time::Duration },
     #[error("{0}")]
     Other(String),
 }

@@ -1,5 +1,7 @@
 //! One look at a running PostgreSQL: a single statement, within a deadline.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use tokio_postgres::SimpleQueryRow;
 
@@ -39,12 +41,14 @@ SELECT r.rec::text,
   (SELECT json_agg(json_build_object('name', slot_name, 'active', active, 'logical', slot_type = 'logical',
       'restart', CASE WHEN slot_type = 'logical' THEN confirmed_flush_lsn ELSE restart_lsn END))
    FROM pg_replication_slots WHERE NOT temporary),
-  (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup')
+  (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'),
+  (SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'IO' AND lower(wait_event) IN
+      ('walsync', 'walwrite', 'walinitsync', 'walinitwrite'))::text
 FROM (SELECT pg_is_in_recovery() AS rec) r, pg_control_checkpoint() c";
 
-/// Asks once.
-pub async fn observe(connection: &Connection, config: &Config) -> Result<Observed, Error> {
-    let rows = connection.rows(STATEMENT).await?;
+/// Asks once, and waits up to `limit` for the answer.
+pub async fn observe(connection: &Connection, config: &Config, limit: Duration) -> Result<Observed, Error> {
+    let rows = connection.rows_within(STATEMENT, limit).await?;
     let row = rows.first().ok_or_else(|| Error::Sql("no row".into()))?;
     let mut observed = read(row, config);
     let server = &mut observed.server;
@@ -65,6 +69,7 @@ fn read(row: &SimpleQueryRow, config: &Config) -> Observed {
         in_recovery,
         timeline,
         written: lsn(2),
+        wal_awaited: text(19) == "true",
         received: lsn(3),
         replayed: lsn(4),
         replay_paused: text(5) == "true",

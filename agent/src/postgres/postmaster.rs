@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::config::{Config, Settings, is_patroni_variable};
-use crate::supervise::pids_in;
+use crate::supervise::{pids_below, pids_in};
 
 use super::Error;
 use super::conf::{self, Wanted};
@@ -104,6 +104,14 @@ pub async fn wait_for_orphans(data_dir: &Path) {
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
+}
+
+/// Sends SIGKILL to every process of PostgreSQL that works in the data directory (its real path), whether it reacts
+/// to anything or not; false if there was none. One that was sent it runs no more of its own code.
+pub fn kill_all(data_dir: &Path) -> bool {
+    let found: Vec<_> = pids_below(data_dir).filter(|pid| is_postgres(*pid)).collect();
+    found.iter().for_each(|pid| signal(*pid, Signal::SIGKILL));
+    !found.is_empty()
 }
 
 /// Commands that PostgreSQL runs, such as archive_command, work in the data directory, too, and do no harm.

@@ -29,13 +29,18 @@ impl Drop for Connection {
 impl Connection {
     /// To the PostgreSQL of this node, as the superuser.
     pub async fn local(config: &Config, settings: &Settings) -> Result<Connection, Error> {
+        Connection::local_within(config, settings, QUICK).await
+    }
+
+    /// As [`Connection::local`], waiting up to `limit`.
+    pub async fn local_within(config: &Config, settings: &Settings, limit: Duration) -> Result<Connection, Error> {
         let (host, port) = local_address(config, settings);
-        connect(&host, port, &config.database, &config.authentication.superuser).await
+        connect(&host, port, &config.database, &config.authentication.superuser, limit).await
     }
 
     /// To another node, as the user that may read what pg_rewind reads.
     pub async fn remote(config: &Config, upstream: &Upstream) -> Result<Connection, Error> {
-        connect(&upstream.host, upstream.port, &config.database, super::rewind_user(config)).await
+        connect(&upstream.host, upstream.port, &config.database, super::rewind_user(config), QUICK).await
     }
 
     pub fn is_closed(&self) -> bool {
@@ -49,7 +54,7 @@ impl Connection {
 
     pub async fn rows_within(&self, statement: &str, limit: Duration) -> Result<Vec<SimpleQueryRow>, Error> {
         let answer = tokio::time::timeout(limit, self.client.simple_query(statement)).await;
-        let messages = answer.map_err(|_| timed_out("an answer", limit))?.map_err(sql_error)?;
+        let messages = answer.map_err(|_| Error::Silent { what: "answer", limit })?.map_err(sql_error)?;
         let rows = messages.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -71,7 +76,13 @@ impl Connection {
     }
 }
 
-async fn connect(host: &str, port: u16, database: &str, user: &Credentials) -> Result<Connection, Error> {
+async fn connect(
+    host: &str,
+    port: u16,
+    database: &str,
+    user: &Credentials,
+    limit: Duration,
+) -> Result<Connection, Error> {
     let mut parameters = tokio_postgres::Config::new();
     parameters
         .host(host)
@@ -81,20 +92,17 @@ async fn connect(host: &str, port: u16, database: &str, user: &Credentials) -> R
         .application_name("labrun-agent")
         // Our own writes must not wait for a synchronous standby that may be gone.
         .options("-c statement_timeout=0 -c synchronous_commit=local -c search_path=pg_catalog")
-        .connect_timeout(QUICK);
+        .connect_timeout(limit);
     if let Some(password) = &user.password {
         parameters.password(password);
     }
-    let connected = tokio::time::timeout(QUICK, parameters.connect(NoTls)).await;
-    let (client, connection) = connected.map_err(|_| timed_out("a connection", QUICK))?.map_err(sql_error)?;
+    let connected = tokio::time::timeout(limit, parameters.connect(NoTls)).await;
+    let (client, connection) =
+        connected.map_err(|_| Error::Silent { what: "connection", limit })?.map_err(sql_error)?;
     let driver = tokio::spawn(async move {
         let _ = connection.await;
     });
     Ok(Connection { client, driver })
-}
-
-fn timed_out(what: &str, limit: Duration) -> Error {
-    Error::Sql(format!("no {what} within {} s", limit.as_secs()))
 }
 
 /// The server's own words, which the library's error only has as its source.

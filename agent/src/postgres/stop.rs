@@ -36,8 +36,12 @@ pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode
         }
     }
     tracing::warn!("PostgreSQL does not react; killing it");
-    kill_all(config, pid);
-    gone(pid, None).await;
+    postmaster::signal(pid, Signal::SIGKILL);
+    let dir = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+    // What the postmaster started meanwhile is seen the next time.
+    while postmaster::kill_all(&dir) | postmaster::is_alive(pid) {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// The user's hook runs to its end first. Not before an immediate stop, which is for a lease that may be over:
@@ -67,12 +71,4 @@ async fn gone(pid: i32, limit: Option<Duration>) -> bool {
         tokio::time::sleep(LOOK).await;
     }
     true
-}
-
-/// The postmaster and every process that works in the data directory.
-fn kill_all(config: &Config, pid: i32) {
-    postmaster::signal(pid, Signal::SIGKILL);
-    for pid in crate::supervise::pids_in(&config.data_dir) {
-        postmaster::signal(pid, Signal::SIGKILL);
-    }
 }

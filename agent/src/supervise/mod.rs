@@ -21,7 +21,7 @@ mod spec;
 mod status;
 
 pub use error::Error;
-pub use processes::{Process, pids_in, processes_in, start_time};
+pub use processes::{Process, pids_below, pids_in, processes_in, start_time};
 pub use run::run;
 pub use spec::{Publish, Restart, Spec};
 pub use status::{LastExit, STATUS_FILE, State, Status};

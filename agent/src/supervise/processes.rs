@@ -18,17 +18,16 @@ pub struct Process {
 /// A person's shell or pager that looks around in there is none of them: it has a terminal, which the supervisor and
 /// all that it starts have not (only a supervisor that has just been started still has its caller's).
 pub fn processes_in(dir: &Path) -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return Vec::new();
-    };
     let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|pid| lies_in(*pid, &dir))
-        .filter_map(live)
-        .filter(|process| !is_at_a_terminal(process))
-        .collect()
+    pids_below(&dir).filter_map(live).filter(|process| !is_at_a_terminal(process)).collect()
+}
+
+/// The pids of all processes, also zombies, whose working directory is `dir` or lies below it. `dir` is a real path:
+/// nothing but /proc is looked at, so that a disk that does not answer is no hindrance.
+pub fn pids_below(dir: &Path) -> impl Iterator<Item = i32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(move |pid| lies_in(*pid, dir))
 }
 
 /// The pids of [`processes_in`].
