@@ -12,3 +12,4 @@ pub mod guard;
 pub mod logging;
 pub mod postgres;
 pub mod supervise;
+pub mod watchdog;

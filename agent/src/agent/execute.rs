@@ -6,7 +6,7 @@ use super::state::{Agent, RunningJob};
 use super::{Event, jobs};
 use crate::api::peers;
 use crate::clock::Moment;
-use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, Upstream, Write};
+use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StartAs, Upstream, Write};
 use crate::postgres::rewind;
 
 impl Agent {
@@ -58,6 +58,10 @@ impl Agent {
             tracing::info!("cancelling: {:?}", running.kind);
             running.handle.abort();
             self.note_cancelled();
+        }
+        if matches!(job, Job::Promote | Job::Start(StartAs::Primary)) && !self.arm_watchdog() {
+            self.recheck = Moment::now();
+            return;
         }
         let now = Moment::now();
         self.jobs_started += 1;

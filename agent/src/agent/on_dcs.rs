@@ -64,6 +64,9 @@ impl Agent {
         self.remember(&cluster);
         self.view.dcs.cluster = Some(cluster);
         self.view.dcs.reachable = self.store.is_some();
+        if self.leads() {
+            self.watchdog.keepalive(self.times());
+        }
     }
 
     /// Facts that only time shows.

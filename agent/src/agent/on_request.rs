@@ -39,6 +39,7 @@ impl Agent {
             Ok((config, warnings)) => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 self.config = std::sync::Arc::new(config);
+                self.watchdog.configure(&self.config.watchdog);
                 self.applied.clear();
                 let cluster = self.view.dcs.cluster.clone().unwrap_or_default();
                 self.take_up_settings(&cluster);

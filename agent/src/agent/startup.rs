@@ -16,7 +16,9 @@ use crate::cluster::{DynamicConfig, Paths, json};
 use crate::config::{self, Config, Settings};
 use crate::dcs::keep_session;
 use crate::decide::{DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
+use crate::decide;
 use crate::guard::Guard;
+use crate::watchdog::Watchdog;
 use crate::postgres::{datadir, postmaster};
 
 /// Runs the agent for the configuration at `path`; its exit code.
@@ -64,6 +66,7 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         ..Pg::default()
     };
     let guard = Guard::start(&config.data_dir);
+    let watchdog = Watchdog::new(config.watchdog.clone());
     let (events, queue) = mpsc::channel(QUEUE);
     let view = view(&config, settings, pg);
     let (published, views) = watch::channel(Arc::new(view.clone()));
@@ -100,6 +103,7 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         observing_since: now,
         awake_until: now,
         guard,
+        watchdog,
         relieves: true,
         applied: String::new(),
     };
@@ -129,6 +133,7 @@ fn view(config: &Config, settings: Settings, pg: Pg) -> View {
         pg,
         job: None,
         facts: Facts { initialize_created: datadir::bootstrap_of(&config.data_dir), ..Facts::default() },
+        watchdog: decide::Watchdog::default(),
         peers: None,
         stopping: false,
         wall: 0,

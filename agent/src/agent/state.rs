@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::dcs::Store;
 use crate::decide::{self, Action, JobKind, Process, View};
 use crate::guard::Guard;
+use crate::watchdog::Watchdog;
 use crate::postgres::sql::Connection;
 
 pub(super) struct Agent {
@@ -45,6 +46,7 @@ pub(super) struct Agent {
     /// When the loop meant to wake at the latest: it is late if something has stopped this process.
     pub(super) awake_until: Moment,
     pub(super) guard: Guard,
+    pub(super) watchdog: Watchdog,
     /// Guards of former agents may still be there.
     pub(super) relieves: bool,
     /// The last dynamic configuration that was applied, as JSON.
@@ -85,6 +87,7 @@ impl Agent {
         let now = Moment::now();
         self.refresh(now);
         self.tend_guard();
+        self.tend_watchdog();
         self.view.wall = jiff::Timestamp::now().as_second();
         self.view.made = now;
         self.tell_news();
@@ -144,6 +147,11 @@ impl Agent {
     pub(super) async fn leave(mut self, code: u8) -> u8 {
         if let Some(store) = self.store.take() {
             store.close().await;
+        }
+        if self.view.pg.process == Process::Down {
+            self.watchdog.disarm();
+        } else if self.watchdog.is_armed() {
+            tracing::error!("PostgreSQL runs on. Leaving watchdog running.");
         }
         self.guard.leave().await;
         code

@@ -46,6 +46,9 @@ pub fn status(health: &Health, scope: &str) -> Value {
         put("database_system_identifier", identifier.to_string().into());
     }
     put("patroni", json!({"version": VERSION, "scope": scope, "name": view.me.name}));
+    if view.watchdog.unusable {
+        put("watchdog_failed", true.into());
+    }
     Value::Object(body)
 }
 

@@ -10,6 +10,7 @@ use super::connect::ConnectOptions;
 use super::error::Invalid;
 use super::scripts::CustomBootstrap;
 use super::yaml::Tree;
+use super::watchdog::WatchdogConfig;
 use super::{Error, Warning};
 
 /// Everything that the node's file says.
@@ -34,6 +35,7 @@ pub struct Config {
     pub database: String,
     pub authentication: Authentication,
     pub tags: IndexMap<String, Value>,
+    pub watchdog: WatchdogConfig,
     /// The file's `postgresql` section, for whatever has no field here; it wins over the dynamic one.
     pub postgresql: Map<String, Value>,
 }
@@ -186,7 +188,7 @@ impl Reader<'_> {
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
+pub(super) fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -258,8 +260,14 @@ pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut 
             warnings.push(Warning { file: file.into(), line, text });
         }
     }
+    let (watchdog, wrong) = WatchdogConfig::from_map(&r.map(&["watchdog"])?);
+    if let Some(text) = wrong {
+        let line = tree.nearest(&["watchdog", "mode"]).map_or(0, |key| key.line);
+        warnings.push(Warning { file: file.into(), line, text });
+    }
     Ok(Config {
         scope,
+        watchdog,
         name,
         namespace: r.text(&["namespace"])?.unwrap_or_else(|| "service".into()),
         restapi: RestApi {

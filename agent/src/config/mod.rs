@@ -10,6 +10,7 @@ mod parameters;
 mod scripts;
 mod settings;
 mod timing;
+mod watchdog;
 mod yaml;
 
 pub use connect::{CONNECT_OPTIONS, ConnectOptions};
@@ -19,6 +20,7 @@ pub use local::{Address, Authentication, Bootstrap, Config, Credentials, ListOpt
 pub use parameters::{CMDLINE_OPTIONS, Parameters};
 pub use scripts::{CustomBootstrap, Hooks, ReplicaMethod, ReplicaScript, RestoredRecovery, words};
 pub use settings::{Settings, SyncMode};
+pub use watchdog::{WatchdogConfig, WatchdogDriver, WatchdogMode};
 
 use std::path::Path;
 

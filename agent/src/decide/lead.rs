@@ -13,6 +13,9 @@ use crate::config::SyncMode;
 const STANDBY_IS_COMING: Duration = Duration::from_millis(250);
 
 pub(super) fn with_lease(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
+    if view.watchdog.failed {
+        return without_watchdog(server);
+    }
     if server.in_recovery {
         return promote(view, cluster, server);
     }
@@ -37,6 +40,14 @@ pub(super) fn not_entitled(view: &View, cluster: &Cluster) -> Option<Decision> {
 }
 
 /// Before the promotion: only this node may take over from now on, and the request is done with.
+fn without_watchdog(server: &Server) -> Decision {
+    if server.in_recovery {
+        return Decision::act("Not promoting self because watchdog could not be activated", Write::ReleaseLeader);
+    }
+    let stop = Job::Stop { mode: StopMode::Immediate };
+    Decision::act("Demoting self because watchdog could not be activated", stop)
+}
+
 fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
     if view.failed(JobKind::Promote) {
         return Decision::act("the promotion failed: giving the lease back", Write::ReleaseLeader);
@@ -134,6 +145,19 @@ mod tests {
         let mut view = replica();
         lead_by(&mut view, "pg1");
         view
+    }
+
+    #[test]
+    fn without_the_watchdog_that_it_needs_nobody_leads() {
+        let mut view = winner();
+        view.watchdog.failed = true;
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+        let mut view = primary();
+        view.watchdog.failed = true;
+        assert_eq!(first(&view), Job::Stop { mode: StopMode::Immediate }.into());
+        (view.pg.process, view.pg.server) = (Process::Down, None);
+        view.pg.control = Some(Control { state: ControlState::Unclean, timeline: 1, ..Default::default() });
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use publish::{replication_state, role, state};
 pub use slots::slot_name;
 pub use view::{
     Control, ControlState, Crashes, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me, Peer, Peers,
-    Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender,
+    Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender, Watchdog,
 };
 
 use crate::clock::Moment;

@@ -68,6 +68,9 @@ fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option
     if handover.is_some_and(|failover| failover.leader.as_deref() == Some(&view.me.name)) {
         return Some("a switchover away from this node is under way".into());
     }
+    if handover.is_none() && view.watchdog.unusable {
+        return Some("Watchdog device is not usable".into());
+    }
     if !may_lead_by_sync_key(view, cluster) {
         return Some("not a synchronous standby".into());
     }
@@ -237,6 +240,14 @@ mod tests {
         assert_eq!(wanted(&view), []);
         view.facts.failure.as_mut().unwrap().at = crate::clock::Moment(NOW.0 - 30_000);
         assert_eq!(first(&view), Write::AcquireLeader.into());
+    }
+
+    #[test]
+    fn without_the_watchdog_that_it_needs_a_node_does_not_race() {
+        let mut view = orphan();
+        answer(&mut view, "pg2", None);
+        view.watchdog.unusable = true;
+        assert_eq!(wanted(&view), []);
     }
 
     #[test]

@@ -73,6 +73,9 @@ fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     if view.failed(JobKind::StartPrimary) || view.failed(JobKind::StartStandby) {
         return release("PostgreSQL does not start: giving the lease back");
     }
+    if view.watchdog.failed {
+        return release("Watchdog could not be activated: giving the lease back");
+    }
     if health::was_killed(view) && others_can_lead(view, cluster) {
         return release("PostgreSQL hung and was killed: giving the lease back");
     }

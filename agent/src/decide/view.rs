@@ -18,6 +18,7 @@ pub struct View {
     /// The slow job that runs.
     pub job: Option<JobView>,
     pub facts: Facts,
+    pub watchdog: Watchdog,
     /// What the peers said last.
     pub peers: Option<Peers>,
     /// The agent was asked to stop.
@@ -42,6 +43,15 @@ pub struct Me {
     pub custom_bootstrap: bool,
     /// The dynamic configuration that a new cluster gets, as JSON.
     pub initial_config: String,
+}
+
+/// The watchdog, where it is required; else there is nothing to know about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watchdog {
+    /// It could not be armed: this node must not lead.
+    pub unusable: bool,
+    /// It was needed, and could not be armed.
+    pub failed: bool,
 }
 
 /// The DCS, as far as we know it.
