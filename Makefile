@@ -4,10 +4,10 @@
 CARGO ?= cargo
 LANG_OF_REPORT ?= ru
 
-.PHONY: help run test build lint packages simulate conformance bench clean
+.PHONY: help run test build lint packages simulate conformance soak-faults bench clean
 
 help: ## Show the targets.
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 packages: ## Install what is missing: PostgreSQL, ZooKeeper, HAProxy, a C linker.
 	@sh scripts/packages.sh
@@ -31,6 +31,9 @@ simulate: ## The simulator's schedules of the agent's decisions; LABRUN_SIM_COUN
 
 conformance: ## The agent's scenarios, also against Patroni (LABRUN_PATRONI_DIR: its virtual environment).
 	LABRUN_CONFORMANCE=full $(CARGO) test -p labrun-agent --features conformance --test conformance -- --test-threads 3
+
+soak-faults: ## Random faults on a cluster of three under load; LABRUN_FAULTS (200) and LABRUN_FAULTS_SEED choose them.
+	LABRUN_FAULTS=$${LABRUN_FAULTS:-200} $(CARGO) test -p labrun-agent --features conformance --test conformance -- --exact labrun::random_faults --nocapture
 
 bench: ## The agent beside Patroni: start, outages, memory.
 	$(CARGO) bench -p labrun-agent --features conformance --bench against_patroni

@@ -15,11 +15,11 @@ use crate::clock::Moment;
 use crate::cluster::{DynamicConfig, Paths, json};
 use crate::config::{self, Config, Settings};
 use crate::dcs::keep_session;
-use crate::decide::{DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
 use crate::decide;
+use crate::decide::{DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
 use crate::guard::Guard;
-use crate::watchdog::Watchdog;
 use crate::postgres::{datadir, postmaster};
+use crate::watchdog::Watchdog;
 
 /// Runs the agent for the configuration at `path`; its exit code.
 pub fn run(path: &Path) -> Result<u8, Error> {

@@ -17,8 +17,8 @@ use crate::config::Config;
 use crate::dcs::Store;
 use crate::decide::{self, Action, JobKind, Process, View};
 use crate::guard::Guard;
-use crate::watchdog::Watchdog;
 use crate::postgres::sql::Connection;
+use crate::watchdog::Watchdog;
 
 pub(super) struct Agent {
     pub(super) config_path: PathBuf,

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::connect::ConnectOptions;
 use super::error::Invalid;
 use super::scripts::CustomBootstrap;
-use super::yaml::Tree;
 use super::watchdog::WatchdogConfig;
+use super::yaml::Tree;
 use super::{Error, Warning};
 
 /// Everything that the node's file says.

@@ -62,8 +62,8 @@ impl Device {
             return Ok(());
         }
         let usable = u16::try_from(seconds).ok().filter(|seconds| *seconds > 0 && *seconds < u16::MAX);
-        let usable = usable
-            .ok_or_else(|| format!("Invalid timeout {seconds}. Supported values are between 1 and 65535"))?;
+        let usable =
+            usable.ok_or_else(|| format!("Invalid timeout {seconds}. Supported values are between 1 and 65535"))?;
         let failed = |error: std::io::Error| format!("Could not set timeout on watchdog device: {error}");
         match &mut self.testing {
             Some(timeout) => {

@@ -135,4 +135,5 @@ scenarios! {
     lease::killed_agent;
     lease::paused_node;
     lease::hung_postgres;
+    faults::random_faults;
 }

@@ -6,6 +6,7 @@ pub mod ctl;
 pub mod custom;
 pub mod dynamic;
 pub mod failover;
+pub mod faults;
 pub mod lease;
 pub mod outage;
 pub mod pause;
