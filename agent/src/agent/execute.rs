@@ -116,7 +116,8 @@ impl Agent {
     }
 
     fn chore(&mut self, chore: Chore) {
-        let Some(pid) = self.pid.filter(|_| self.busy.chores.insert(name(&chore))) else { return };
+        let resting = self.busy.resting.get(name(&chore)).is_some_and(|until| Moment::now() < *until);
+        let Some(pid) = self.pid.filter(|_| !resting && self.busy.chores.insert(name(&chore))) else { return };
         let (config, settings, events) = (self.config.clone(), self.view.settings.clone(), self.events.clone());
         tokio::spawn(async move {
             let result = jobs::chore(&config, &settings, &chore, pid).await;
@@ -152,6 +153,7 @@ pub(super) fn name(chore: &Chore) -> &'static str {
     match chore {
         Chore::SyncNames(_) => "synchronous_standby_names",
         Chore::Slots { .. } => "slots",
+        Chore::LogicalSlots { .. } => "logical slots",
         Chore::Checkpoint => "checkpoint",
         Chore::RetryStreaming { .. } => "asking for WAL again",
         Chore::Follow(_) => "primary_conninfo",

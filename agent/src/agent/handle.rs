@@ -136,8 +136,11 @@ impl Agent {
             return;
         }
         self.pid = None;
-        // A bootstrap may end in a restart, or fail and stop what it has started.
-        let asked = self.job.as_ref().is_some_and(|job| matches!(job.kind, JobKind::Stop | JobKind::Bootstrap));
+        // A bootstrap may end in a restart, or fail and stop what it has started; slots are copied in between.
+        let asked = self
+            .job
+            .as_ref()
+            .is_some_and(|job| matches!(job.kind, JobKind::Stop | JobKind::Bootstrap | JobKind::CopySlots));
         if !asked {
             tracing::warn!("PostgreSQL (process {pid}) has ended without having been asked to");
             self.view.pg.crashed = true;
@@ -205,6 +208,10 @@ impl Agent {
                 self.view.pg.role = Role::Primary;
                 self.tell(Happened::RoleChange, MemberRole::Primary);
             }
+            Job::CopySlots { names, .. } => {
+                tracing::info!("copied logical slots {names:?} from the primary");
+                facts.slots_copied = Some(Moment::now());
+            }
             Job::Bootstrap { .. } => {}
         }
     }
@@ -254,7 +261,12 @@ impl Agent {
                 tracing::info!("streaming is asked of {}:{}", upstream.host, upstream.port);
             }
             (_, Ok(_)) => {}
-            (chore, Err(error)) => tracing::warn!("{}: {error}", name(&chore)),
+            (chore, Err(error)) => {
+                tracing::warn!("{}: {error}", name(&chore));
+                if matches!(chore, Chore::Slots { .. } | Chore::LogicalSlots { .. }) {
+                    self.busy.resting.insert(name(&chore), Moment::now() + self.view.settings.loop_wait);
+                }
+            }
         }
     }
 
@@ -281,5 +293,6 @@ fn label(kind: JobKind) -> &'static str {
         JobKind::CrashRecover => "crash recovery",
         JobKind::Rewind => "pg_rewind",
         JobKind::SetAside => "setting the old data aside",
+        JobKind::CopySlots => "copy of logical slots",
     }
 }

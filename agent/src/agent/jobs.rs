@@ -7,11 +7,11 @@ use tokio::sync::mpsc::Sender;
 use super::Event;
 use crate::cluster::Lsn;
 use crate::config::{Config, Settings};
-use crate::decide::{Chore, Job, StartAs, StopMode};
+use crate::decide::{Chore, Job, StartAs, StopMode, Upstream};
 use crate::guard::Given;
 use crate::postgres::conf::Wanted;
 use crate::postgres::postmaster::{self, Postmaster};
-use crate::postgres::{Error, chores, clone, custom, datadir, initdb, promote, rewind, start, stop};
+use crate::postgres::{Error, chores, clone, custom, datadir, initdb, promote, rewind, slots, start, stop};
 
 pub(super) struct Context {
     pub(super) config: Arc<Config>,
@@ -48,6 +48,7 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
         Job::CrashRecover => rewind::crash_recover(config, settings).await,
         Job::Rewind { from, .. } => rewind::rewind(config, from).await,
         Job::SetAside => datadir::set_aside(&config.data_dir),
+        Job::CopySlots { names, from, follow } => copy_slots(context, names, from, follow).await,
     }
 }
 
@@ -100,6 +101,23 @@ async fn new_cluster(context: &Context, created: i64) -> Result<(), Error> {
     datadir::mark_initialising(&config.data_dir, created, true)
 }
 
+/// The slots are read before PostgreSQL is stopped, and it is started again whatever becomes of them.
+async fn copy_slots(
+    context: &Context,
+    names: &[String],
+    from: &Upstream,
+    follow: &Option<Upstream>,
+) -> Result<(), Error> {
+    let (config, settings) = (&*context.config, &context.settings);
+    let states = slots::fetch(config, settings, from, names).await?;
+    if let Some(pid) = context.pid {
+        stop::stop(config, settings, pid, StopMode::Fast { checkpoint: false }, None).await;
+    }
+    let put = slots::put(&config.data_dir, &states);
+    start(context, &StartAs::Standby(follow.clone())).await?;
+    put
+}
+
 async fn start(context: &Context, how: &StartAs) -> Result<(), Error> {
     let config = &*context.config;
     // A primary starts with whatever names it had: until they are known to be right, commits wait.
@@ -135,7 +153,10 @@ pub(super) async fn chore(config: &Config, settings: &Settings, chore: &Chore, p
     match chore {
         Chore::SyncNames(names) => chores::set_sync_names(config, settings, names, pid).await.map(Some),
         Chore::Slots { create, drop, advance } => {
-            chores::slots(config, settings, create, drop, advance).await.map(|()| None)
+            slots::physical(config, settings, create, drop, advance).await.map(|()| None)
+        }
+        Chore::LogicalSlots { create, advance } => {
+            slots::logical(config, settings, create, advance).await.map(|()| None)
         }
         Chore::Checkpoint => chores::checkpoint(config, settings).await.map(|()| None),
         Chore::RetryStreaming { startup } => {

@@ -61,6 +61,7 @@ impl Agent {
             self.look_for_a_double(&cluster);
         }
         self.take_up_settings(&cluster);
+        self.take_up_topology(&cluster);
         self.remember(&cluster);
         self.view.dcs.cluster = Some(cluster);
         self.view.dcs.reachable = self.store.is_some();
@@ -73,8 +74,8 @@ impl Agent {
     pub(super) fn remember(&mut self, cluster: &Cluster) {
         let now = Moment::now();
         let seen = &mut self.view.facts.members_seen;
-        for name in cluster.members.keys() {
-            seen.insert(slot_name(name), now);
+        for member in cluster.members.values().filter(|member| !member.data.tag("nostream")) {
+            seen.insert(slot_name(&member.name), now);
         }
         let retained = cluster.status.iter().flat_map(|status| status.value.retain_slots.iter().flatten());
         for slot in retained {
@@ -137,6 +138,17 @@ impl Agent {
         });
     }
 
+    /// A promotion may be tried again, and members that are away are waited for anew.
+    fn lease_is_new(&mut self, now: Moment) {
+        if self.view.failed(JobKind::Promote) {
+            self.view.facts.failure = None;
+        }
+        let status = self.view.dcs.cluster.as_ref().and_then(|cluster| cluster.status.as_ref());
+        for slot in status.iter().flat_map(|status| status.value.retain_slots.iter().flatten()) {
+            self.view.facts.members_seen.insert(slot.clone(), now);
+        }
+    }
+
     pub(super) fn written(
         &mut self,
         results: Vec<(Write, Written)>,
@@ -149,8 +161,7 @@ impl Agent {
             match (&write, written) {
                 (Write::Member(_), _) => self.view.facts.member_written = now,
                 (Write::Status { .. }, _) => self.view.facts.status_written = now,
-                // A new lease is a new try.
-                (Write::AcquireLeader, _) if self.view.failed(JobKind::Promote) => self.view.facts.failure = None,
+                (Write::AcquireLeader, _) => self.lease_is_new(now),
                 (_, Written::Initialize { created }) => self.view.facts.initialize_created = Some(created),
                 _ => {}
             }

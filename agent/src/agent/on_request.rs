@@ -5,7 +5,7 @@ use super::state::Agent;
 use crate::api::Request;
 use crate::cluster::{Cluster, json};
 use crate::config::{self, Config, Settings};
-use crate::decide::Write;
+use crate::decide::{self, Write};
 use crate::postgres::{self, conf};
 
 impl Agent {
@@ -57,19 +57,36 @@ impl Agent {
         if text == self.applied {
             return;
         }
-        let settings = Settings::new(&self.config, &dynamic.0);
-        let postgres_changed = settings.parameters != self.view.settings.parameters
+        let mut settings = Settings::new(&self.config, &dynamic.0);
+        settings.enforce_feedback = decide::needs_feedback(&self.view.me, &settings, cluster);
+        let postgres_changed = settings.enforce_feedback != self.view.settings.enforce_feedback
+            || settings.recovery != self.view.settings.recovery
+            || settings.standby_cluster != self.view.settings.standby_cluster
+            || settings.parameters != self.view.settings.parameters
             || settings.pg_hba != self.view.settings.pg_hba
             || settings.pg_ident != self.view.settings.pg_ident;
         let first = self.applied.is_empty();
         self.applied = text;
         self.ttl.send_replace(settings.ttl);
         self.view.settings = settings;
-        if self.view.pg.data.system_identifier().is_none() {
-            return;
+        if self.view.pg.data.system_identifier().is_some() {
+            self.apply_settings(json::spaced(&dynamic.0), postgres_changed || first);
         }
-        let json = json::spaced(&dynamic.0);
-        let pid = self.pid.filter(|_| postgres_changed || first);
+    }
+
+    /// hot_standby_feedback follows from who replicates from whom, too.
+    pub(super) fn take_up_topology(&mut self, cluster: &Cluster) {
+        let needed = decide::needs_feedback(&self.view.me, &self.view.settings, cluster);
+        let known = cluster.config.as_ref().filter(|_| needed != self.view.settings.enforce_feedback);
+        let Some(dynamic) = known.map(|config| &config.value) else { return };
+        self.view.settings.enforce_feedback = needed;
+        if self.view.pg.data.system_identifier().is_some() {
+            self.apply_settings(json::spaced(&dynamic.0), true);
+        }
+    }
+
+    fn apply_settings(&self, json: String, postgres_changed: bool) {
+        let pid = self.pid.filter(|_| postgres_changed);
         let (config, settings, events) = (self.config.clone(), self.view.settings.clone(), self.events.clone());
         tokio::spawn(async move {
             match apply(&config, &settings, json, pid).await {

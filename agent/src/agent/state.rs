@@ -1,6 +1,6 @@
 //! What the agent knows and what is under way.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +70,9 @@ pub(super) struct Busy {
     pub(super) asking_leader: bool,
     pub(super) forgetting: bool,
     pub(super) chores: HashSet<&'static str>,
+    /// Chores about slots that have failed, and until when they are not tried again: what fails at once would
+    /// otherwise be tried without end.
+    pub(super) resting: HashMap<&'static str, Moment>,
 }
 
 /// What must be looked at before the next decision.

@@ -9,6 +9,8 @@ mod local;
 mod parameters;
 mod scripts;
 mod settings;
+mod slots;
+mod standby;
 mod timing;
 mod watchdog;
 mod yaml;
@@ -20,6 +22,8 @@ pub use local::{Address, Authentication, Bootstrap, Config, Credentials, ListOpt
 pub use parameters::{CMDLINE_OPTIONS, Parameters};
 pub use scripts::{CustomBootstrap, Hooks, ReplicaMethod, ReplicaScript, RestoredRecovery, words};
 pub use settings::{Settings, SyncMode};
+pub use slots::{ClusterType, PermanentSlot, SlotKind, SlotMatcher};
+pub use standby::StandbyCluster;
 pub use watchdog::{WatchdogConfig, WatchdogDriver, WatchdogMode};
 
 use std::path::Path;

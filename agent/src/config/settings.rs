@@ -8,6 +8,8 @@ use super::Config;
 use super::local::{ListOption, list_options};
 use super::parameters::{Parameters, effective};
 use super::scripts::{Hooks, ReplicaMethod};
+use super::slots::{self, PermanentSlot, SlotMatcher};
+use super::standby::StandbyCluster;
 use super::timing::Timing;
 
 /// Patroni's `synchronous_mode` and `synchronous_mode_strict`.
@@ -60,8 +62,13 @@ pub struct Settings {
     pub recovery: Parameters,
     /// Whether the agent itself connects through the Unix socket where there is an absolute one.
     pub use_unix_socket: bool,
-    /// The dynamic configuration speaks of slots of its own: none is dropped as left over.
-    pub slots_are_configured: bool,
+    /// Permanent slots, in the order of the configuration.
+    pub slots: Vec<PermanentSlot>,
+    pub ignore_slots: Vec<SlotMatcher>,
+    /// This node must run with hot_standby_feedback; follows from the slots and the cluster's topology.
+    pub enforce_feedback: bool,
+    /// The whole cluster follows another one.
+    pub standby_cluster: Option<StandbyCluster>,
     /// Whether a data directory that cannot be rewound may be replaced by a new copy of the leader's.
     pub replace_if_rewind_fails: bool,
     pub replace_if_diverged: bool,
@@ -70,7 +77,7 @@ pub struct Settings {
 impl Settings {
     /// The ways to make a replica, the first to be tried first.
     pub fn replica_methods(&self) -> &[ReplicaMethod] {
-        &self.replica_methods
+        self.standby_cluster.as_ref().map_or(&self.replica_methods, |standby| &standby.replica_methods)
     }
 
     /// The settings in force for the node's file and the DCS' `config` (or what bootstraps it).
@@ -100,7 +107,11 @@ impl Settings {
             primary_stop_timeout: either("primary_stop_timeout", "master_stop_timeout")
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
-            sync_mode: sync_mode(dynamic),
+            // There is nothing to commit in a standby cluster.
+            sync_mode: match StandbyCluster::of(dynamic, |_| None) {
+                Some(_) => SyncMode::Off,
+                None => sync_mode(dynamic),
+            },
             sync_node_count: number("synchronous_node_count").unwrap_or(1).max(1) as usize,
             pause: flag(dynamic.get("pause")).unwrap_or(false),
             member_slots_ttl: Duration::from_secs(number("member_slots_ttl").unwrap_or(1800)),
@@ -115,9 +126,10 @@ impl Settings {
             hooks: Hooks::new(|key| section.get(key)),
             recovery: section.recovery(),
             use_unix_socket: section.flag("use_unix_socket").unwrap_or(false),
-            slots_are_configured: ["slots", "permanent_slots", "permanent_replication_slots", "ignore_slots"]
-                .iter()
-                .any(|key| dynamic.get(*key).is_some_and(|value| !value.is_null())),
+            slots: slots::permanent(dynamic),
+            ignore_slots: slots::ignored(dynamic),
+            enforce_feedback: false,
+            standby_cluster: StandbyCluster::of(dynamic, |name| section.get(name)),
             replace_if_rewind_fails: section.flag("remove_data_directory_on_rewind_failure").unwrap_or(false),
             replace_if_diverged: section.flag("remove_data_directory_on_diverged_timelines").unwrap_or(false),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Failover, History, MemberData, Status, Sync};
+use crate::cluster::{Failover, History, Lsn, MemberData, Status, Sync};
 
 use super::view::{JobKind, Upstream};
 
@@ -149,6 +149,22 @@ pub enum Job {
     /// Moves a data directory that cannot be rewound out of the way of a new copy. It is removed when that
     /// copy streams.
     SetAside,
+    /// Copies logical slots from the primary `from`: stops the standby, puts their files into place, and starts it
+    /// as a standby of `follow` again.
+    CopySlots {
+        names: Vec<String>,
+        from: Upstream,
+        follow: Option<Upstream>,
+    },
+}
+
+/// A logical slot, and where it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogicalSlot {
+    pub name: String,
+    pub database: String,
+    pub plugin: String,
+    pub lsn: Lsn,
 }
 
 /// What PostgreSQL is started as.
@@ -176,10 +192,16 @@ pub enum StopMode {
 pub enum Chore {
     /// Sets `synchronous_standby_names`, and afterwards tells the WAL position from which on it holds.
     SyncNames(String),
+    /// Physical slots; of any kind those to be dropped.
     Slots {
         create: Vec<String>,
         drop: Vec<String>,
         advance: Vec<(String, u64)>,
+    },
+    /// Logical slots: made on a primary, moved on on a standby.
+    LogicalSlots {
+        create: Vec<LogicalSlot>,
+        advance: Vec<LogicalSlot>,
     },
     Checkpoint,
     /// Wakes the startup process of a standby, which would otherwise wait for wal_retrieve_retry_interval (5 s)
@@ -203,6 +225,7 @@ impl Job {
             Job::CrashRecover => JobKind::CrashRecover,
             Job::Rewind { .. } => JobKind::Rewind,
             Job::SetAside => JobKind::SetAside,
+            Job::CopySlots { .. } => JobKind::CopySlots,
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
     }
     let status = format!("no action. I am ({}), a secondary, and following a leader ({name})", view.me.name);
     let mut decision = Decision::wait(status);
-    decision.actions.extend(slots::on_replica(view, cluster, server).map(Into::into));
+    decision.actions.extend(slots::chores(view, cluster, server));
     if server.is_streaming() {
         return decision;
     }
@@ -112,6 +112,7 @@ mod tests {
         server(&mut view).upstream_slot = String::new();
         assert_eq!(first(&view), follow("127.0.1.2"));
         view.settings.use_slots = false;
+        server(&mut view).slots.clear();
         assert_eq!(wanted(&view), []);
     }
 

@@ -73,7 +73,7 @@ fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
 pub(super) fn upkeep(view: &View, cluster: &Cluster, server: &Server, status: &str) -> Decision {
     let mut decision = Decision::wait(status);
     decision.actions.extend(missing_keys(view, cluster).into_iter().map(Action::Write));
-    decision.actions.extend(slots::on_primary(view, cluster, server).map(Action::Chore));
+    decision.actions.extend(slots::chores(view, cluster, server));
     if !server.checkpointed {
         decision.actions.push(Chore::Checkpoint.into());
     }

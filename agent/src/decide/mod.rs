@@ -21,12 +21,12 @@ mod view;
 
 use std::time::Duration;
 
-pub use action::{Action, Chore, Decision, Job, StartAs, StopMode, Write};
+pub use action::{Action, Chore, Decision, Job, LogicalSlot, StartAs, StopMode, Write};
 pub use bootstrap::somebody_bootstraps;
 pub use lease::{Permit, Standing, Term};
 pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{replication_state, role, state};
-pub use slots::slot_name;
+pub use slots::{needs_feedback, slot_name};
 pub use view::{
     Control, ControlState, Crashes, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me, Peer, Peers,
     Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender, Watchdog,

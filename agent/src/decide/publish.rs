@@ -138,19 +138,11 @@ fn is_due(view: &View, written: Moment, now: Moment) -> bool {
 fn status(view: &View, cluster: &Cluster, now: Moment) -> Option<Write> {
     let leads = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
     let server = view.pg.server.as_ref().filter(|server| leads && !server.in_recovery)?;
-    let retain = slots::retained(view, cluster, now);
-    let mut positions: indexmap::IndexMap<_, _> = server
-        .slots
-        .iter()
-        .filter(|slot| retain.contains(&slot.name))
-        .map(|slot| (slot.name.clone(), slot.restart))
-        .collect();
-    positions.insert(slots::slot_name(&view.me.name), server.written);
     let use_slots = view.settings.use_slots;
     let status = Status {
         optime: server.written,
-        slots: use_slots.then_some(positions),
-        retain_slots: use_slots.then_some(retain),
+        slots: Some(slots::published(view, cluster, server)).filter(|slots| use_slots && !slots.is_empty()),
+        retain_slots: Some(slots::retained(view, cluster, now)).filter(|names| use_slots && !names.is_empty()),
     };
     let version = cluster.status.as_ref().map(|status| status.version);
     let old = cluster.status.as_ref().map(|status| &status.value);
@@ -205,7 +197,7 @@ mod tests {
         let mut view = primary();
         view.dcs.cluster.as_mut().unwrap().status = None;
         let server = view.pg.server.as_mut().unwrap();
-        (server.written, server.slots[0].restart) = (Lsn(50331840), Lsn(50331840));
+        (server.written, server.slots[0].position) = (Lsn(50331840), Lsn(50331840));
         let Some(Write::Status { status, version: None }) = status(&view, &view.dcs.cluster.clone().unwrap(), NOW)
         else {
             panic!("no status");

@@ -53,6 +53,7 @@ fn describe(kind: JobKind) -> &'static str {
         JobKind::CrashRecover => "crash recovery",
         JobKind::Rewind => "pg_rewind",
         JobKind::SetAside => "setting the old data aside",
+        JobKind::CopySlots => "copy of logical slots",
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn primary() -> View {
             flushed: Lsn(POSITION),
             ..WalSender::default()
         }],
-        slots: vec![Slot { name: "pg2".into(), active: true, restart: Lsn(POSITION), logical: false }],
+        slots: vec![Slot { name: "pg2".into(), active: true, position: Lsn(POSITION), ..Slot::default() }],
         sync_names: "pg2".into(),
         checkpointed: true,
         ..Server::default()
@@ -123,7 +123,11 @@ fn keep_own_keys_current(view: &mut View) {
     cluster.status = Some(Versioned { value: status, version: 0 });
 }
 
+/// Another member; a standby has its slot already.
 pub(crate) fn add_member(view: &mut View, name: &str, host: &str) {
+    if let Some(server) = view.pg.server.as_mut().filter(|server| server.in_recovery && name != view.me.name) {
+        server.slots.push(Slot { name: name.into(), position: Lsn(POSITION), ..Slot::default() });
+    }
     let data = MemberData {
         conn_url: format!("postgres://{host}:5432/postgres"),
         api_url: format!("http://{host}:8008/patroni"),

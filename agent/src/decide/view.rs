@@ -205,6 +205,11 @@ impl Server {
         if self.in_recovery { self.received.max(self.replayed) } else { self.written }
     }
 
+    /// Up to where there is WAL that slots can be moved to.
+    pub fn position_in_data(&self) -> Lsn {
+        if self.in_recovery { self.replayed } else { self.written }
+    }
+
     pub fn is_streaming(&self) -> bool {
         self.wal_receiver.as_ref().is_some_and(|receiver| receiver.status == "streaming")
     }
@@ -232,13 +237,21 @@ pub struct WalSender {
     pub replayed: Lsn,
 }
 
-/// A physical replication slot.
+/// A replication slot.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Slot {
     pub name: String,
     pub active: bool,
-    pub restart: Lsn,
+    /// From where on WAL is kept for a physical one (0: nowhere), or up to where a logical one's user has confirmed.
+    pub position: Lsn,
     pub logical: bool,
+    /// Of a logical one.
+    pub database: String,
+    pub plugin: String,
+    /// Its user has said by hot_standby_feedback which rows it still needs.
+    pub has_xmin: bool,
+    /// The WAL that it needs is gone.
+    pub lost: bool,
 }
 
 /// Where a standby streams from.
@@ -293,6 +306,7 @@ pub enum JobKind {
     CrashRecover,
     Rewind,
     SetAside,
+    CopySlots,
 }
 
 /// What was learnt earlier and still counts.
@@ -324,6 +338,8 @@ pub struct Facts {
     pub status_written: Moment,
     /// When members were last seen, by name, for the slots that are kept for them.
     pub members_seen: IndexMap<String, Moment>,
+    /// When logical slots were copied from the primary last.
+    pub slots_copied: Option<Moment>,
     /// The mode of the last stop that was begun.
     pub stop_mode: Option<StopMode>,
     /// When we first saw that there is no leader.

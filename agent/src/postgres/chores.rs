@@ -9,7 +9,7 @@ use crate::config::{Config, Settings};
 use crate::decide::Upstream;
 
 use super::conf::{self, Wanted};
-use super::sql::{Connection, literal};
+use super::sql::Connection;
 use super::{Error, control, postmaster};
 
 /// How often, and how long, a changed setting is looked for.
@@ -94,36 +94,6 @@ async fn at_least(config: &Config) -> Vec<(&'static str, u64)> {
         return Vec::new();
     }
     control::read(config).await.map(|read| read.at_least).unwrap_or_default()
-}
-
-/// Creates, drops and advances physical slots. Each stands for itself: one that fails does not stop the others.
-pub async fn slots(
-    config: &Config,
-    settings: &Settings,
-    create: &[String],
-    drop: &[String],
-    advance: &[(String, u64)],
-) -> Result<(), Error> {
-    let connection = Connection::local(config, settings).await?;
-    let created = create.iter().map(|name| {
-        format!("SELECT pg_create_physical_replication_slot({n}, true) WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = {n})", n = literal(name))
-    });
-    let dropped = drop.iter().map(|name| {
-        format!(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {} AND NOT active",
-            literal(name)
-        )
-    });
-    let advanced = advance
-        .iter()
-        .map(|(name, position)| format!("SELECT pg_replication_slot_advance({}, '{}')", literal(name), Lsn(*position)));
-    let mut result = Ok(());
-    for statement in created.chain(dropped).chain(advanced) {
-        if let Err(error) = connection.run(&statement).await {
-            result = Err(error);
-        }
-    }
-    result
 }
 
 /// How long a checkpoint may take.

@@ -148,6 +148,9 @@ fn text(config: &Config, settings: &Settings, wanted: &Wanted) -> String {
     if wanted.restored.is_some() {
         parameters.shift_remove("hba_file");
     }
+    if settings.enforce_feedback {
+        parameters.insert("hot_standby_feedback".into(), "on".into());
+    }
     parameters.sort_keys();
     let dir = &config.data_dir;
     let base = config.postgresql.get("custom_conf").and_then(|name| name.as_str()).unwrap_or("postgresql.base.conf");

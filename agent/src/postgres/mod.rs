@@ -23,6 +23,7 @@ pub mod postmaster;
 pub(crate) mod program;
 pub mod promote;
 pub mod rewind;
+pub mod slots;
 pub mod sql;
 pub mod start;
 pub mod stop;
@@ -57,6 +58,11 @@ impl Error {
     /// A program could not reach another node's PostgreSQL, and so has done nothing yet.
     pub(crate) fn is_about_connecting(&self) -> bool {
         matches!(self, Error::Failed { output, .. } if output.contains("connection to server") || output.contains("could not connect"))
+    }
+
+    /// An answer of PostgreSQL's with this SQLSTATE.
+    pub(crate) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Error::Sql(text) if text.starts_with(code))
     }
 
     fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {

@@ -39,8 +39,10 @@ SELECT r.rec::text,
       'client_addr', host(client_addr), 'state', state, 'sync_state', sync_state, 'sync_priority', sync_priority,
       'flushed', flush_lsn, 'replayed', replay_lsn)) FROM pg_stat_replication),
   (SELECT json_agg(json_build_object('name', slot_name, 'active', active, 'logical', slot_type = 'logical',
-      'restart', CASE WHEN slot_type = 'logical' THEN confirmed_flush_lsn ELSE restart_lsn END))
-   FROM pg_replication_slots WHERE NOT temporary),
+      'position', CASE WHEN slot_type = 'logical' THEN confirmed_flush_lsn ELSE restart_lsn END,
+      'database', database, 'plugin', plugin, 'has_xmin', xmin IS NOT NULL, 'lost', wal_status = 'lost'))
+   FROM pg_replication_slots AS s
+   WHERE NOT temporary AND (to_jsonb(s) ->> 'failover') IS DISTINCT FROM 'true'),
   (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'),
   (SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'IO' AND lower(wait_event) IN
       ('walsync', 'walwrite', 'walinitsync', 'walinitwrite'))::text
@@ -147,13 +149,25 @@ struct SlotRow {
     name: String,
     active: Option<bool>,
     logical: Option<bool>,
-    restart: Option<String>,
+    position: Option<String>,
+    database: Option<String>,
+    plugin: Option<String>,
+    has_xmin: Option<bool>,
+    lost: Option<bool>,
 }
 
 impl From<SlotRow> for Slot {
     fn from(row: SlotRow) -> Slot {
-        let restart = position(&row.restart);
-        Slot { name: row.name, active: row.active == Some(true), logical: row.logical == Some(true), restart }
+        Slot {
+            position: position(&row.position),
+            name: row.name,
+            active: row.active == Some(true),
+            logical: row.logical == Some(true),
+            database: row.database.unwrap_or_default(),
+            plugin: row.plugin.unwrap_or_default(),
+            has_xmin: row.has_xmin == Some(true),
+            lost: row.lost == Some(true),
+        }
     }
 }
 

@@ -38,6 +38,12 @@ impl Connection {
         connect(&host, port, &config.database, &config.authentication.superuser, limit).await
     }
 
+    /// To one of its databases.
+    pub async fn local_to(config: &Config, settings: &Settings, database: &str) -> Result<Connection, Error> {
+        let (host, port) = local_address(config, settings);
+        connect(&host, port, database, &config.authentication.superuser, QUICK).await
+    }
+
     /// To another node, as the user that may read what pg_rewind reads.
     pub async fn remote(config: &Config, upstream: &Upstream) -> Result<Connection, Error> {
         connect(&upstream.host, upstream.port, &config.database, super::rewind_user(config), QUICK).await

@@ -134,6 +134,8 @@ impl World {
                 delay = shown + idle;
             }
             Chore::Slots { create, drop, advance } => self.slots(node, create, drop, advance),
+            // No scenario has logical slots.
+            Chore::LogicalSlots { .. } => {}
             Chore::Checkpoint => {
                 delay = self.random.delay(20, 500);
                 self.after(delay, Target::Server(node, epoch), Event::Checkpointed);
@@ -222,6 +224,7 @@ pub fn name(chore: &Chore) -> &'static str {
     match chore {
         Chore::SyncNames(_) => "synchronous_standby_names",
         Chore::Slots { .. } => "slots",
+        Chore::LogicalSlots { .. } => "logical slots",
         Chore::Checkpoint => "checkpoint",
         Chore::RetryStreaming { .. } => "wal receiver",
         Chore::Follow(_) => "primary_conninfo",

@@ -73,6 +73,7 @@ impl World {
             Job::CrashRecover => self.crash_recover(node, &running),
             Job::Rewind { from, .. } => self.rewind(node, &running, from),
             Job::SetAside => self.set_aside(node),
+            Job::CopySlots { .. } => {}
         }
     }
 

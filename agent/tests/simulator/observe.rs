@@ -64,7 +64,7 @@ impl World {
     }
 
     fn slot(&self, node: usize, name: &str, restart: Lsn) -> Slot {
-        Slot { name: name.to_owned(), active: self.is_sending_to(node, name), restart, logical: false }
+        Slot { name: name.to_owned(), active: self.is_sending_to(node, name), position: restart, ..Slot::default() }
     }
 
     /// A WAL sender for this standby runs.
