@@ -1,4 +1,4 @@
-//! Compiles the folders `labs/`, `checks/` and `templates/` in: a table of path and content for `lab::library`.
+//! Compiles the folders `labs/`, `checks/`, `templates/` and `docs/errors/` in: a table of path and content for `lab::library`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| io::Error::other("not run by cargo"))?);
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("not run by cargo"))?);
     let mut files = Vec::new();
-    for folder in ["labs", "checks", "templates"] {
+    for folder in ["labs", "checks", "templates", "docs/errors"] {
         println!("cargo:rerun-if-changed={folder}");
         if root.join(folder).is_dir() {
             collect(&root.join(folder), &mut files)?;

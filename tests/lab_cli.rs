@@ -112,3 +112,53 @@ fn words_that_cannot_be_written_change_no_exit_code() {
     let lost = run(&["schema"]).stdout(full()).stderr(full()).status().expect("labrun runs");
     assert_eq!(lost.code(), Some(4));
 }
+
+/// The project of a folder of `tests/projects`.
+fn project(name: &str) -> String {
+    format!("{}/tests/projects/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_project_is_linted_with_places_in_its_own_files() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // Ports of this machine may be taken while the tests run; all else is silent.
+    let clean = labrun(&["lint", &project("clean")], dir.path());
+    assert_eq!(code(&clean), 0, "{}", err(&clean));
+    assert!(
+        !err(&clean).lines().any(|line| line.starts_with("LR07") && !line.starts_with("LR0718")),
+        "{}",
+        err(&clean)
+    );
+
+    let flat = labrun(&["lint", &project("flattened")], dir.path());
+    assert_eq!(code(&flat), 1);
+    for part in ["LR0104", "docker-compose.yml:1:", "the likely original", "      use_pg_rewind: true"] {
+        assert!(err(&flat).contains(part), "{part} in {}", err(&flat));
+    }
+    assert!(out(&flat).starts_with("broken: ") && out(&flat).trim_end().ends_with(": 3 errors"), "{}", out(&flat));
+
+    let strict = labrun(&["lint", "--strict", "--json", &project("reference")], dir.path());
+    assert_eq!(code(&strict), 1);
+    let told: Value = serde_json::from_str(&out(&strict)).expect("JSON");
+    let codes: Vec<_> = told["findings"].as_array().expect("a list").iter().map(|one| one["code"].as_str()).collect();
+    assert!(codes.contains(&Some("LR0719")) && told["findings"][0]["severity"] == "warning", "{told}");
+
+    let nothing = labrun(&["lint", "."], dir.path());
+    assert_eq!(code(&nothing), 2);
+    assert!(err(&nothing).contains("LR0721"), "{}", err(&nothing));
+}
+
+#[test]
+fn a_code_is_explained_in_both_languages() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let page = labrun(&["explain", "lr0701", "--lang", "ru"], dir.path());
+    assert_eq!(
+        (code(&page), out(&page).lines().next()),
+        (0, Some("# LR0701: проверка HAProxy проходит там, где не должна"))
+    );
+    let all = labrun(&["explain", "--lang", "en"], dir.path());
+    assert!(out(&all).lines().count() > 50 && out(&all).contains("LR0719: one ZooKeeper"), "{}", out(&all));
+    let unknown = labrun(&["explain", "LR0799"], dir.path());
+    assert_eq!(code(&unknown), 2);
+    assert!(err(&unknown).contains("did you mean LR07"), "{}", err(&unknown));
+}

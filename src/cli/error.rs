@@ -25,6 +25,20 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Finding(Box<Diagnostic>),
+    /// A project's folder that cannot be read as one.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lint(Box<Diagnostic>),
+    /// A code that there is not.
+    #[error("there is no code {code}")]
+    #[diagnostic(code(LR0404))]
+    UnknownCode {
+        /// The code.
+        code: String,
+        /// What to do.
+        #[help]
+        help: String,
+    },
     /// PostgreSQL refused a statement.
     #[error("{0}")]
     #[diagnostic(code(LR0401))]
@@ -69,7 +83,7 @@ impl CliError {
         match self {
             CliError::Lab(_) => exit::USAGE,
             CliError::Finding(finding) if matches!(finding.code, Code::Unwritable | Code::Unreadable) => exit::FAILURE,
-            CliError::Finding(_) => exit::USAGE,
+            CliError::Finding(_) | CliError::Lint(_) | CliError::UnknownCode { .. } => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
             CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
             CliError::Verify(VerifyError::UnknownPart { .. })

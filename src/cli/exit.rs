@@ -2,7 +2,7 @@
 
 /// What was asked for was done; every check passed.
 pub const OK: u8 = 0;
-/// A check failed: what had to hold was seen not to hold.
+/// A check failed: what had to hold was seen not to hold; or a project that was linted has a mistake.
 pub const CHECK_FAILED: u8 = 1;
 /// The command line or the lab is not valid.
 pub const USAGE: u8 = 2;
@@ -25,7 +25,7 @@ pub const INTERRUPTED: u8 = 130;
 pub const HELP: &str = "\
 Exit codes:
   0    done; every check passed
-  1    a check failed
+  1    a check failed, or a project has a mistake
   2    the command line or the lab is not valid
   3    nothing was proved: checks were inconclusive or skipped
   4    the deployment, a node or this machine failed

@@ -8,8 +8,10 @@ mod destroy;
 mod doctor;
 mod error;
 pub mod exit;
+mod explain;
 mod globals;
 mod init;
+mod lint;
 mod logs;
 mod node;
 mod output;
@@ -70,6 +72,10 @@ enum Command {
     Destroy(destroy::Args),
     /// Look at labs and checks without deploying: everything that is wrong, with its place.
     Validate(validate::Args),
+    /// Diagnose a compose project without starting anything.
+    Lint(lint::Args),
+    /// Explain an error code: what it means and what to do.
+    Explain(explain::Args),
     /// Make a new lab folder from the reference lab.
     Init(init::Args),
     /// Print the JSON Schema of the lab format, for editors.
@@ -111,6 +117,8 @@ impl Command {
             Command::Restart(args) => args.run(globals, node::Act::Restart).await,
             Command::Destroy(args) => args.run(globals).await,
             Command::Validate(args) => args.run(globals),
+            Command::Lint(args) => args.run(globals),
+            Command::Explain(args) => args.run(globals).map(|()| exit::OK),
             Command::Init(args) => args.run(globals),
             Command::Schema(args) => args.run(),
             Command::Doctor(args) => args.run(globals),

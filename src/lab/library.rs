@@ -1,4 +1,4 @@
-//! Where a lab's files come from: its own folder first, then what is compiled in (`labs/`, `checks/`, `templates/`).
+//! Where a lab's files come from: its own folder first, then what is compiled in (`labs/`, `checks/`, `templates/`, `docs/errors/`).
 //!
 //! A lab is untrusted: a path that it names must lie within its folder, also after links are followed, and a
 //! file is read up to a limit.

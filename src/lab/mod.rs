@@ -2,7 +2,7 @@
 
 pub mod diagnostic;
 pub mod expr;
-mod indentation;
+pub(crate) mod indentation;
 mod init;
 pub mod library;
 mod load;
@@ -10,11 +10,12 @@ mod meaning;
 mod meant;
 pub mod model;
 pub mod order;
+pub(crate) mod patroni_keys;
 pub mod schema;
 pub mod settings;
 mod shape;
 mod validate;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, LabError};
 pub use init::init;

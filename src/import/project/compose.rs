@@ -1,17 +1,22 @@
-//! A compose file, as far as the control questions ask about it (Compose specification: `services`).
+//! A compose file, as far as a cluster of PostgreSQL and its control questions need it (Compose specification:
+//! `services`).
+
+use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use serde_saphyr::Spanned;
+use serde::Serialize;
 
 use super::Place;
+use crate::lab::diagnostic::File;
+use crate::lab::yaml::{Data, Entry, Node};
 
 /// A service.
 #[derive(Debug, Clone, Serialize)]
 pub struct Service {
     /// Its name.
     pub name: String,
+    /// Where its name stands.
+    pub at: Place,
     /// Where `build` stands; none for a service that only has an `image`.
     pub build: Option<Place>,
     /// The Dockerfile that it is built from, relative to the project.
@@ -30,6 +35,23 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// What stands under `volumes`.
     pub volumes: Vec<Volume>,
+    /// What stands under `environment`, with a value.
+    pub environment: IndexMap<String, String>,
+    /// What it waits for.
+    pub depends_on: Vec<Need>,
+    /// The networks that it joins, where it names some.
+    pub networks: Vec<String>,
+}
+
+/// A service that must come first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Need {
+    /// Its name.
+    pub service: String,
+    /// What must hold of it; `service_started` unless written.
+    pub condition: Option<String>,
+    /// Where it stands.
+    pub at: Place,
 }
 
 /// A port of a container, under `ports` or under `expose`.
@@ -79,68 +101,46 @@ impl Service {
     }
 }
 
-#[derive(Deserialize)]
-struct RawFile {
-    #[serde(default)]
-    services: IndexMap<String, RawService>,
+/// The services of a compose file.
+pub fn services(file: &Arc<File>, tree: &Node) -> Vec<Service> {
+    let services = tree.get("services").map(Node::entries).unwrap_or_default();
+    services.iter().map(|entry| service(file, entry)).collect()
 }
 
-#[derive(Deserialize)]
-struct RawService {
-    #[serde(default)]
-    build: Option<Spanned<Value>>,
-    #[serde(default)]
-    image: Option<String>,
-    #[serde(default)]
-    pull_policy: Option<String>,
-    #[serde(default)]
-    container_name: Option<String>,
-    #[serde(default)]
-    hostname: Option<String>,
-    #[serde(default)]
-    command: Option<Value>,
-    #[serde(default)]
-    ports: Vec<Spanned<Value>>,
-    #[serde(default)]
-    expose: Vec<Spanned<Value>>,
-    #[serde(default)]
-    volumes: Vec<Spanned<Value>>,
-}
-
-/// The services of a compose file; none when it cannot be read.
-pub fn services(path: &str, content: &str) -> Vec<Service> {
-    let Ok(file) = serde_saphyr::from_str::<RawFile>(content) else { return Vec::new() };
-    file.services.into_iter().map(|(name, raw)| service(path, name, raw)).collect()
-}
-
-fn service(path: &str, name: String, raw: RawService) -> Service {
-    let place = |spanned: &Spanned<Value>| Place {
-        file: path.to_owned(),
-        line: usize::try_from(spanned.referenced.line()).unwrap_or(0),
-    };
-    let published = raw.ports.iter().filter_map(|port| published(&port.value, place(port)));
-    let exposed = raw.expose.iter().filter_map(|port| {
-        let container = scalar(&port.value)?;
-        Some(Port { directive: PortDirective::Expose, container, host: None, host_ip: None, at: place(port) })
+fn service(file: &Arc<File>, entry: &Entry) -> Service {
+    let node = &entry.value;
+    let text = |key: &str| node.get(key).and_then(Node::scalar);
+    let items = |key: &str| node.get(key).map(Node::items).unwrap_or_default().iter();
+    let published = items("ports").filter_map(|port| published(port, Place::of(file, &port.span)));
+    let exposed = items("expose").filter_map(|port| {
+        let (container, at) = (port.scalar()?, Place::of(file, &port.span));
+        Some(Port { directive: PortDirective::Expose, container, host: None, host_ip: None, at })
     });
     Service {
-        name,
-        build: raw.build.as_ref().map(&place),
-        dockerfile: raw.build.as_ref().map(|build| dockerfile(&build.value)),
-        image: raw.image,
-        pull_policy: raw.pull_policy,
-        container_name: raw.container_name,
-        hostname: raw.hostname,
-        command: raw.command.as_ref().map(words).unwrap_or_default(),
+        name: entry.key.clone(),
+        at: Place::of(file, &entry.key_span),
+        build: node.entry("build").map(|build| Place::of(file, &build.key_span)),
+        dockerfile: node.get("build").map(dockerfile),
+        image: text("image"),
+        pull_policy: text("pull_policy"),
+        container_name: text("container_name"),
+        hostname: text("hostname"),
+        command: node.get("command").map(words).unwrap_or_default(),
         ports: published.chain(exposed).collect(),
-        volumes: raw.volumes.iter().filter_map(|spanned| volume(&spanned.value, place(spanned))).collect(),
+        volumes: items("volumes").filter_map(|item| volume(item, Place::of(file, &item.span))).collect(),
+        environment: node.get("environment").map(environment).unwrap_or_default(),
+        depends_on: node.get("depends_on").map(|needs| depends_on(file, needs)).unwrap_or_default(),
+        networks: match node.get("networks") {
+            Some(networks) => names(networks),
+            None => Vec::new(),
+        },
     }
 }
 
 /// `build: DIR`, or `build: {context, dockerfile}`; the Dockerfile's path within the project.
-fn dockerfile(build: &Value) -> String {
-    let field = |name: &str| build.get(name).and_then(Value::as_str);
-    let context = build.as_str().or(field("context")).unwrap_or(".");
+fn dockerfile(build: &Node) -> String {
+    let field = |name: &str| build.get(name).and_then(Node::text);
+    let context = build.text().or(field("context")).unwrap_or(".");
     let file = field("dockerfile").unwrap_or("Dockerfile");
     match within_project(context).as_str() {
         "." => within_project(file),
@@ -149,14 +149,14 @@ fn dockerfile(build: &Value) -> String {
 }
 
 /// The short syntax `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, or the long one with `published` and `target`.
-fn published(port: &Value, at: Place) -> Option<Port> {
+fn published(port: &Node, at: Place) -> Option<Port> {
     let directive = PortDirective::Ports;
-    if let Some(long) = port.as_object() {
-        let field = |name: &str| long.get(name).and_then(scalar);
+    if matches!(port.data, Data::Map(_)) {
+        let field = |name: &str| port.get(name).and_then(Node::scalar);
         let (host, host_ip) = (field("published"), field("host_ip"));
         return Some(Port { directive, container: field("target")?, host, host_ip, at });
     }
-    let text = scalar(port)?;
+    let text = port.scalar()?;
     let text = text.split_once('/').map_or(text.as_str(), |(ports, _)| ports);
     let (front, container) = text.rsplit_once(':').map_or((None, text), |(front, last)| (Some(front), last));
     let (host_ip, host) = match front {
@@ -171,18 +171,49 @@ fn published(port: &Value, at: Place) -> Option<Port> {
 }
 
 /// The short syntax `[SOURCE:]TARGET[:MODE]`, or the long one with `source` and `target`.
-fn volume(volume: &Value, at: Place) -> Option<Volume> {
-    if let Some(long) = volume.as_object() {
-        let field = |name: &str| long.get(name).and_then(Value::as_str);
+fn volume(volume: &Node, at: Place) -> Option<Volume> {
+    if matches!(volume.data, Data::Map(_)) {
+        let field = |name: &str| volume.get(name).and_then(Node::text);
         return Some(Volume { source: field("source").map(within_project), target: field("target")?.to_owned(), at });
     }
-    let text = volume.as_str()?;
+    let text = volume.text()?;
     let mut parts = text.splitn(3, ':');
     let first = parts.next()?;
     Some(match parts.next() {
         Some(target) => Volume { source: Some(within_project(first)), target: target.to_owned(), at },
         None => Volume { source: None, target: first.to_owned(), at },
     })
+}
+
+/// `NAME: VALUE`, or a list of `NAME=VALUE`. A name without a value is taken from the caller's environment.
+fn environment(node: &Node) -> IndexMap<String, String> {
+    let listed = node.items().iter().filter_map(|item| {
+        let (name, value) = item.text()?.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    let mapped = node.entries().iter().filter_map(|entry| Some((entry.key.clone(), entry.value.scalar()?)));
+    listed.chain(mapped).collect()
+}
+
+/// A list of names, or a mapping of names to conditions.
+fn depends_on(file: &Arc<File>, node: &Node) -> Vec<Need> {
+    let need = |service: &str, condition: Option<String>, span| Need {
+        service: service.to_owned(),
+        condition,
+        at: Place::of(file, span),
+    };
+    let listed = node.items().iter().filter_map(|item| Some(need(item.text()?, None, &item.span)));
+    let mapped = node
+        .entries()
+        .iter()
+        .map(|entry| need(&entry.key, entry.value.get("condition").and_then(Node::scalar), &entry.key_span));
+    listed.chain(mapped).collect()
+}
+
+/// A list of names, or the keys of a mapping.
+fn names(node: &Node) -> Vec<String> {
+    let listed = node.items().iter().filter_map(|item| item.text().map(str::to_owned));
+    listed.chain(node.entries().iter().map(|entry| entry.key.clone())).collect()
 }
 
 fn within_project(path: &str) -> String {
@@ -193,19 +224,10 @@ fn within_project(path: &str) -> String {
     }
 }
 
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn words(command: &Value) -> Vec<String> {
-    match command {
-        Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
-        Value::Array(items) => items.iter().filter_map(scalar).collect(),
-        _ => Vec::new(),
+fn words(command: &Node) -> Vec<String> {
+    match &command.data {
+        Data::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        _ => command.items().iter().filter_map(Node::scalar).collect(),
     }
 }
 
@@ -213,8 +235,16 @@ fn words(command: &Value) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn ports(yaml: &str) -> Vec<(PortDirective, String, Option<String>, Option<String>, usize)> {
-        services("c.yml", &format!("services:\n  a:\n{yaml}"))
+    fn services(text: &str) -> Vec<Service> {
+        let file = Arc::new(File { name: "c.yml".to_owned(), text: text.to_owned() });
+        super::services(&file, &crate::lab::yaml::parse(&file).expect("YAML"))
+    }
+
+    /// Directive, port of the container, port and address of the host, line.
+    type Told = (PortDirective, String, Option<String>, Option<String>, usize);
+
+    fn ports(yaml: &str) -> Vec<Told> {
+        services(&format!("services:\n  a:\n{yaml}"))
             .remove(0)
             .ports
             .into_iter()
@@ -248,19 +278,31 @@ mod tests {
         let yaml = "services:\n  a:\n    build: ./img\n    volumes:\n      - data:/d\n      - ./x/y.cfg:/y.cfg:ro\n  b:\n    \
                     build:\n      context: .\n      dockerfile: D.file\n    command: [patroni, /p.yml]\n    volumes:\n      - \
                     type: bind\n        source: ./x\n        target: /x\n";
-        let read = services("c.yml", yaml);
+        let read = services(yaml);
         assert_eq!(read[0].dockerfile.as_deref(), Some("img/Dockerfile"));
         assert_eq!(read[1].dockerfile.as_deref(), Some("D.file"));
         assert_eq!(read[1].command, ["patroni", "/p.yml"]);
         assert_eq!(read[0].mount_of("x/y.cfg").map(|volume| volume.target.as_str()), Some("/y.cfg"));
         assert_eq!(read[1].mount_of("x/y.cfg").map(|volume| volume.target.as_str()), Some("/x"));
         assert!(read[0].mount_of("x/other.cfg").is_none());
-        assert_eq!(read[0].build, Some(Place { file: "c.yml".to_owned(), line: 3 }));
+        assert_eq!(read[0].build.as_ref().map(|at| (at.file.as_str(), at.line)), Some(("c.yml", 3)));
     }
 
     #[test]
-    fn what_cannot_be_read_says_nothing() {
-        assert!(services("c.yml", "services: [").is_empty());
-        assert!(services("c.yml", "just words").is_empty());
+    fn settings_are_read_in_both_forms() {
+        let read = services(concat!(
+            "services:\n  a:\n    environment: [A=1, B=x=y, C]\n    depends_on: [b]\n    networks: [n]\n",
+            "  b:\n    environment:\n      A: 1\n      T: true\n    depends_on:\n      a:\n        condition: service_healthy\n",
+            "    networks:\n      n: {}\n"
+        ));
+        let set = |service: &Service| format!("{:?}", service.environment);
+        assert_eq!(set(&read[0]), r#"{"A": "1", "B": "x=y"}"#);
+        assert_eq!(set(&read[1]), r#"{"A": "1", "T": "true"}"#);
+        let needs =
+            |service: &Service| (service.depends_on[0].service.clone(), service.depends_on[0].condition.clone());
+        assert_eq!(needs(&read[0]), ("b".to_owned(), None));
+        assert_eq!(needs(&read[1]), ("a".to_owned(), Some("service_healthy".to_owned())));
+        assert_eq!((read[0].networks.len(), read[1].networks.len()), (1, 1));
+        assert_eq!((read[0].at.line, read[1].at.line), (2, 6));
     }
 }

@@ -1,8 +1,11 @@
 //! A Dockerfile, as far as the control questions ask about it: what its last stage is made from and copies in.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::Place;
+use crate::lab::diagnostic::File;
 
 /// A Dockerfile.
 #[derive(Debug, Clone, Serialize)]
@@ -43,33 +46,36 @@ impl Dockerfile {
 }
 
 /// Reads a Dockerfile. Instructions of earlier stages and copies from other stages or addresses do not count.
-pub fn read(path: &str, content: &str) -> Dockerfile {
-    let mut dockerfile = Dockerfile { path: path.to_owned(), base: None, copies: Vec::new() };
-    for (line, instruction) in instructions(content) {
+pub fn read(file: &File) -> Dockerfile {
+    let mut dockerfile = Dockerfile { path: file.name.clone(), base: None, copies: Vec::new() };
+    for (span, instruction) in instructions(&file.text) {
         let (word, rest) = instruction.split_once(char::is_whitespace).unwrap_or((&instruction, ""));
         match word.to_ascii_uppercase().as_str() {
             "FROM" => {
                 dockerfile.base = rest.split_whitespace().find(|word| !word.starts_with("--")).map(str::to_owned);
                 dockerfile.copies.clear();
             }
-            "COPY" | "ADD" => dockerfile.copies.extend(copies(rest.trim(), Place { file: path.to_owned(), line })),
+            "COPY" | "ADD" => dockerfile.copies.extend(copies(rest.trim(), Place::of(file, &span))),
             _ => {}
         }
     }
     dockerfile
 }
 
-/// Instructions with the lines where they begin: continued lines joined, comments and empty lines left out.
-fn instructions(content: &str) -> Vec<(usize, String)> {
+/// Instructions with the bytes of their first lines: continued lines joined, comments and empty lines left out.
+fn instructions(content: &str) -> Vec<(Range<usize>, String)> {
     let mut all = Vec::new();
-    let mut open: Option<(usize, String)> = None;
-    for (number, line) in content.lines().enumerate() {
+    let mut open: Option<(Range<usize>, String)> = None;
+    let mut next = 0;
+    for line in content.split_inclusive('\n') {
+        let begin = next + (line.len() - line.trim_start().len());
+        next += line.len();
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let (text, goes_on) = line.strip_suffix('\\').map_or((line, false), |text| (text.trim_end(), true));
-        let (_, joined) = open.get_or_insert_with(|| (number + 1, String::new()));
+        let (_, joined) = open.get_or_insert_with(|| (begin..begin + line.len(), String::new()));
         if !joined.is_empty() {
             joined.push(' ');
         }
@@ -154,7 +160,7 @@ mod tests {
     fn copies_are_found_with_their_lines() {
         let text = "# syntax\nFROM debian AS tools\nCOPY lost.yml /\nFROM postgres:15\n\nRUN apt-get update && \\\n    \
                     apt-get install -y curl\n\nCOPY --chown=postgres a.yml b.yml /etc/\nCOPY --from=tools /x /x\nADD [\"c d.yml\", \"/c.yml\"]\n";
-        let read = read("Dockerfile", text);
+        let read = read(&File { name: "Dockerfile".to_owned(), text: text.to_owned() });
         assert_eq!(read.base.as_deref(), Some("postgres:15"));
         let told: Vec<_> = read.copies.iter().map(|copy| (copy.source.as_str(), copy.at.line)).collect();
         assert_eq!(told, [("a.yml", 9), ("b.yml", 9), ("c d.yml", 11)]);

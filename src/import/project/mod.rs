@@ -7,12 +7,17 @@ mod compose;
 mod dockerfile;
 mod patroni;
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use serde::Serialize;
 
-pub use compose::{PortDirective, Service};
+pub use compose::{Need, Port, PortDirective, Service, Volume};
 pub use dockerfile::Dockerfile;
 pub use patroni::Patroni;
 
+use crate::lab::diagnostic::File;
+use crate::lab::yaml;
 use crate::topology::ConfigFile;
 
 /// A compose project.
@@ -57,16 +62,26 @@ pub enum Reach {
     Nowhere,
 }
 
-/// A line of a file of the project.
+/// A place in a file of the project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// The file.
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
+    /// The bytes.
+    #[serde(skip)]
+    pub span: Range<usize>,
 }
 
-const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+impl Place {
+    fn of(file: &File, span: &Range<usize>) -> Place {
+        Place { file: file.name.clone(), line: file.position(span.start).0, span: span.clone() }
+    }
+}
+
+/// The names of a compose file, the first that there is counts (Compose specification, "Compose file").
+pub const COMPOSE_NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
 
 impl Project {
     /// Reads a project. What cannot be read is left out: an answer that would stand on it is then not given.
@@ -75,14 +90,15 @@ impl Project {
         else {
             return Project::default();
         };
-        let services = compose::services(&compose_file.path, &compose_file.content);
+        let source = Arc::new(File { name: compose_file.path.clone(), text: compose_file.content.clone() });
+        let services = yaml::parse(&source).map(|tree| compose::services(&source, &tree)).unwrap_or_default();
         let mut dockerfiles = Vec::<Dockerfile>::new();
         for service in &services {
             let Some(path) = &service.dockerfile else { continue };
             if dockerfiles.iter().all(|known| known.path != *path)
                 && let Some(file) = files.iter().find(|file| file.path == *path)
             {
-                dockerfiles.push(dockerfile::read(path, &file.content));
+                dockerfiles.push(dockerfile::read(&File { name: path.clone(), text: file.content.clone() }));
             }
         }
         let others = files

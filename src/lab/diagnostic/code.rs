@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// A stable code; `docs/errors/CODE.md` explains it.
+/// A stable code; `docs/errors/CODE.md` explains it. LR01..: of a lab's file; LR07..: of a compose project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// LR0101: a file cannot be read.
-    Unreadable,
+    Unreadable = 100,
     /// LR0102: a file, or what it would become, is too large.
     TooLarge,
     /// LR0103: a file is no well-formed YAML.
@@ -69,11 +69,53 @@ pub enum Code {
     ProxyCheck,
     /// LR0132: a file or folder that cannot be written.
     Unwritable,
+    /// LR0701: a health check of HAProxy that passes on a node that takes no writes.
+    HealthCheckPassesOnReplicas = 700,
+    /// LR0702: a server of HAProxy that is not checked, or not at the REST API.
+    NotChecked,
+    /// LR0703: sessions with a dead server are not cut.
+    SessionsOutlive,
+    /// LR0704: a server of HAProxy that is no node, or not its port.
+    WrongServer,
+    /// LR0705: a key that Patroni does not read where it stands.
+    UnreadKey,
+    /// LR0706: pg_rewind is asked for and cannot work.
+    RewindCannotWork,
+    /// LR0707: ttl, loop_wait and retry_timeout do not fit.
+    LeaseTiming,
+    /// LR0708: nodes of two clusters.
+    OtherScope,
+    /// LR0709: two members of one name.
+    SameMember,
+    /// LR0710: ZooKeeper is not where a node looks for it.
+    WrongDcs,
+    /// LR0711: an address under which a node cannot be reached.
+    WrongAddress,
+    /// LR0712: pg_hba keeps the replication user out.
+    KeptOut,
+    /// LR0713: users or passwords that differ between nodes.
+    OtherPassword,
+    /// LR0714: no node may take over.
+    NobodyMayLead,
+    /// LR0715: data that goes with its container.
+    NoVolume,
+    /// LR0716: depends_on without a condition.
+    StartedIsNotReady,
+    /// LR0717: a published port on which nothing listens.
+    NothingListens,
+    /// LR0718: a port of the host that is taken.
+    HostPort,
+    /// LR0719: one ZooKeeper, or an even number.
+    OneZookeeper,
+    /// LR0720: a configuration that reaches no container.
+    NotReached,
+    /// LR0721: a part of the topology that is not there.
+    PartMissing,
 }
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Code; 32] = [
+    pub const ALL: [Code; 53] = [
         Code::Unreadable,
         Code::TooLarge,
         Code::NotYaml,
@@ -106,12 +148,33 @@ impl Code {
         Code::NotEmpty,
         Code::ProxyCheck,
         Code::Unwritable,
+        Code::HealthCheckPassesOnReplicas,
+        Code::NotChecked,
+        Code::SessionsOutlive,
+        Code::WrongServer,
+        Code::UnreadKey,
+        Code::RewindCannotWork,
+        Code::LeaseTiming,
+        Code::OtherScope,
+        Code::SameMember,
+        Code::WrongDcs,
+        Code::WrongAddress,
+        Code::KeptOut,
+        Code::OtherPassword,
+        Code::NobodyMayLead,
+        Code::NoVolume,
+        Code::StartedIsNotReady,
+        Code::NothingListens,
+        Code::HostPort,
+        Code::OneZookeeper,
+        Code::NotReached,
+        Code::PartMissing,
     ];
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LR{:04}", 101 + *self as u16)
+        write!(f, "LR{:04}", 1 + *self as u16)
     }
 }
 
@@ -124,7 +187,7 @@ mod tests {
     #[test]
     fn codes_are_numbered_without_gaps() {
         let codes: Vec<_> = Code::ALL.iter().map(ToString::to_string).collect();
-        let expected: Vec<_> = (101..=132).map(|number| format!("LR{number:04}")).collect();
+        let expected: Vec<_> = (101..=132).chain(701..=721).map(|number| format!("LR{number:04}")).collect();
         assert_eq!(codes, expected);
     }
 

@@ -6,7 +6,6 @@ mod names;
 mod needs;
 mod parts;
 mod patroni;
-mod patroni_keys;
 mod text;
 mod topology;
 mod uses;

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value};
 
 use super::Meaning;
-use super::patroni_keys::{OTHER_DCS, OWN, PLACES};
-use crate::lab::diagnostic::{Code, listed, nearest};
+use crate::lab::diagnostic::Code;
 use crate::lab::model::{Node, Topology};
+use crate::lab::patroni_keys::{OTHER_DCS, OWN, PLACES, advice};
 use crate::lab::settings::{self, at};
 
 /// Where a fragment stands: its path in the lab.
@@ -71,19 +71,9 @@ impl Meaning<'_> {
                 .with_help("take it away: labrun writes the section `zookeeper` from the lab's nodes");
             return;
         }
-        let known = PLACES.iter().find(|known| known.path == path).map(|known| known.keys).unwrap_or_default();
-        let elsewhere: Vec<&str> =
-            PLACES.iter().filter(|known| known.keys.contains(&key)).map(|known| known.path).collect();
-        let help = match (elsewhere.as_slice(), nearest(key, known.iter().copied())) {
-            ([], Some(near)) => format!("did you mean `{near}`?"),
-            ([], None) => format!("Patroni 4.1 has no such setting; it reads here: {}", listed(known.iter().copied())),
-            (places, _) => {
-                let places = places.iter().map(|path| if path.is_empty() { "the top level" } else { *path });
-                format!("Patroni reads it under {}; here it has no effect", listed(places))
-            }
-        };
         let shown = if path.is_empty() { "at the top level".to_owned() } else { format!("under `{path}`") };
-        self.warning(Code::Misplaced, format!("Patroni does not read `{key}` {shown}"), span).with_help(help);
+        self.warning(Code::Misplaced, format!("Patroni does not read `{key}` {shown}"), span)
+            .with_help(advice(path, key));
     }
 
     /// What every member's whole configuration must have.

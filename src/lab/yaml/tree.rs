@@ -69,6 +69,16 @@ impl Node {
         }
     }
 
+    /// A text, a number or a truth value as text.
+    pub fn scalar(&self) -> Option<String> {
+        match &self.data {
+            Data::Text(text) => Some(text.clone()),
+            Data::Number(number) => Some(number.to_string()),
+            Data::Bool(truth) => Some(truth.to_string()),
+            Data::Null | Data::List(_) | Data::Map(_) => None,
+        }
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.value)

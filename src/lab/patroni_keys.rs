@@ -1,6 +1,8 @@
 //! The keys that Patroni 4.1 reads, by where it reads them (Patroni's documents "YAML Configuration Settings" and
 //! "Dynamic Configuration Settings").
 
+use super::diagnostic::{listed, nearest};
+
 /// A place in Patroni's YAML with the keys that are read there.
 pub struct Place {
     /// The path, with dots; empty at the top.
@@ -149,3 +151,18 @@ pub const OWN: &[&str] = &[
 
 /// The sections of other DCSs: a lab's cluster lives in its ZooKeeper nodes.
 pub const OTHER_DCS: &[&str] = &["etcd", "etcd3", "consul", "exhibitor", "kubernetes", "raft"];
+
+/// What to do about a key that is not read at a place: the name that was meant, or where it is read.
+pub fn advice(path: &str, key: &str) -> String {
+    let known = PLACES.iter().find(|known| known.path == path).map(|known| known.keys).unwrap_or_default();
+    let elsewhere: Vec<&str> =
+        PLACES.iter().filter(|known| known.keys.contains(&key)).map(|known| known.path).collect();
+    match (elsewhere.as_slice(), nearest(key, known.iter().copied())) {
+        ([], Some(near)) => format!("did you mean `{near}`?"),
+        ([], None) => format!("Patroni 4.1 has no such setting; it reads here: {}", listed(known.iter().copied())),
+        (places, _) => {
+            let places = places.iter().map(|path| if path.is_empty() { "the top level" } else { *path });
+            format!("Patroni reads it under {}; here it has no effect", listed(places))
+        }
+    }
+}
