@@ -47,8 +47,8 @@ impl Agent {
 
     /// How often the DCS is read even if nothing changes: that is what shows that our session lives.
     pub(super) fn heartbeat(&self) -> Duration {
-        let tenth = Duration::from_millis(self.view.dcs.session_timeout / 10).max(Duration::from_secs(1));
-        tenth.min(self.view.settings.loop_wait)
+        let part = Duration::from_millis(self.view.dcs.session_timeout / 15).max(Duration::from_secs(1));
+        part.min(self.view.settings.loop_wait)
     }
 
     fn take_observation(&mut self, asked: Moment) {

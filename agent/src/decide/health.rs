@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::{JobKind, Process, View};
 use crate::clock::Moment;
 
-/// How long silence is taken for slowness: three quarters of a lease. Questions are asked every tenth of it, so that
-/// PostgreSQL is ended and the lease given up before the last tenth begins.
+/// How long silence is taken for slowness: three quarters of a lease. Questions are asked every fifteenth of it, so
+/// that PostgreSQL is ended and the lease given up long before ttl is over.
 pub(super) fn patience(view: &View) -> Duration {
     let lease = match view.dcs.session_timeout {
         0 => view.settings.ttl,

@@ -113,6 +113,8 @@ scenarios! {
     custom::pre_promote;
     custom::before_stop;
     outage::short_outage;
+    outage::outage_within_lease;
+    outage::ensemble;
     outage::long_outage;
     outage::failsafe_mode;
     outage::failsafe_needs_everyone;

@@ -149,6 +149,7 @@ impl World {
             pg,
             job: None,
             facts: Facts::default(),
+            watchdog: decide::Watchdog::default(),
             peers: None,
             stopping: false,
             wall: 1_795_401_465,

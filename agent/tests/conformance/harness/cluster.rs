@@ -10,6 +10,7 @@ use super::process::{self, Output};
 use super::stage::Stage;
 use super::wait::{ensure, until};
 use super::writer::{self, Target, Writer};
+use super::zookeeper::ZooKeeper;
 use super::{Node, ctl, settings, sql};
 
 /// What a cluster is to be before it is started.
@@ -18,6 +19,7 @@ pub struct Plan<'a> {
     scope: String,
     prefix: String,
     size: usize,
+    zookeeper: Vec<String>,
     /// In the order in which they are laid; of one node where it is named.
     patches: Vec<(Option<usize>, Value)>,
     environment: Vec<(String, String)>,
@@ -26,13 +28,21 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub fn new(stage: &'a Stage, size: usize) -> Plan<'a> {
         let scope = stage.name.to_owned();
-        Plan { stage, scope, prefix: "pg".to_owned(), size, patches: vec![], environment: vec![] }
+        let zookeeper = vec![stage.zookeeper.hosts()];
+        Plan { stage, scope, prefix: "pg".to_owned(), size, zookeeper, patches: vec![], environment: vec![] }
     }
 
     /// Another scope, and names that start with `prefix`: a second cluster beside the first.
     pub fn named(mut self, scope: &str, prefix: &str) -> Self {
         (self.scope, self.prefix) = (scope.to_owned(), prefix.to_owned());
         self
+    }
+
+    /// Keep the cluster's keys in these servers instead of the stage's own.
+    pub fn kept_by(mut self, servers: &[ZooKeeper]) -> Self {
+        self.zookeeper = servers.iter().map(ZooKeeper::hosts).collect();
+        let hosts = json!({"zookeeper": {"hosts": self.zookeeper}});
+        self.with(hosts)
     }
 
     /// Lay `patch` over every node's YAML.
@@ -61,7 +71,7 @@ impl<'a> Plan<'a> {
     /// The cluster's files, with nothing started.
     pub fn laid(self) -> Cluster {
         let nodes = (0..self.size).map(|index| self.lay(index)).collect();
-        let dcs = Dcs::new(&self.stage.zookeeper.hosts(), &format!("/service/{}", self.scope));
+        let dcs = Dcs::new(&self.zookeeper.join(","), &format!("/service/{}", self.scope));
         Cluster { scope: self.scope, nodes, dcs }
     }
 

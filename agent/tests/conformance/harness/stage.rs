@@ -48,6 +48,18 @@ impl Stage {
         stage
     }
 
+    /// An ensemble of so many more ZooKeeper servers, running.
+    pub async fn ensemble(&self, size: usize) -> Vec<ZooKeeper> {
+        let server = |index| ZooKeeper::new(self.folder(&format!("ensemble/{index}")), self.next_address());
+        let mut servers: Vec<_> = (1..=size).map(server).collect();
+        ZooKeeper::ensemble(&mut servers);
+        servers.iter().for_each(ZooKeeper::launch);
+        for server in &servers {
+            server.served().await;
+        }
+        servers
+    }
+
     /// A cluster of `size` nodes, yet to be described.
     pub fn cluster(&self, size: usize) -> Plan<'_> {
         Plan::new(self, size)

@@ -1,4 +1,4 @@
-//! A standalone ZooKeeper server of the scenario's own.
+//! A ZooKeeper of the scenario's own: one server, or one of an ensemble.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -14,10 +14,15 @@ use super::until;
 
 const PORT: u16 = 2181;
 
+/// What a lone server runs, and one of several.
+const ALONE: &str = "org.apache.zookeeper.server.ZooKeeperServerMain";
+const MEMBER: &str = "org.apache.zookeeper.server.quorum.QuorumPeerMain";
+
 /// A server that can be stopped, frozen and started again with what it holds.
 pub struct ZooKeeper {
     dir: PathBuf,
     address: Ipv4Addr,
+    class: &'static str,
     server: Mutex<Option<Running>>,
 }
 
@@ -30,7 +35,28 @@ impl ZooKeeper {
             dir.join("data").display()
         );
         std::fs::write(dir.join("zoo.cfg"), settings).unwrap();
-        ZooKeeper { dir, address, server: Mutex::new(None) }
+        ZooKeeper { dir, address, class: ALONE, server: Mutex::new(None) }
+    }
+
+    /// Of these servers, which have not been started, make an ensemble.
+    pub fn ensemble(servers: &mut [ZooKeeper]) {
+        let lines = servers
+            .iter()
+            .enumerate()
+            .map(|(index, server)| format!("server.{}={}:2888:3888\n", index + 1, server.address));
+        let all = lines.collect::<String>() + "initLimit=10\nsyncLimit=5\n";
+        for (index, server) in servers.iter_mut().enumerate() {
+            let path = server.dir.join("zoo.cfg");
+            let settings = std::fs::read_to_string(&path).unwrap() + &all;
+            std::fs::write(&path, settings).unwrap();
+            let id = server.dir.join("data").join("myid");
+            std::fs::create_dir(id.parent().unwrap()).unwrap();
+            std::fs::write(&id, (index + 1).to_string()).unwrap();
+            if let Some(user) = process::unprivileged_user() {
+                nix::unistd::chown(id.parent().unwrap(), Some(user.uid), Some(user.gid)).unwrap();
+            }
+            server.class = MEMBER;
+        }
     }
 
     /// `HOST:PORT` for clients.
@@ -40,15 +66,25 @@ impl ZooKeeper {
 
     /// Start it and wait until it answers.
     pub async fn start(&self) {
+        self.launch();
+        self.served().await;
+    }
+
+    /// Wait until it answers and, in an ensemble, has found the others.
+    pub async fn served(&self) {
+        until("ZooKeeper serves", async || self.serves()).await;
+    }
+
+    /// Start it.
+    pub fn launch(&self) {
         let classpath = std::env::var("LABRUN_ZOOKEEPER_CLASSPATH");
         let classpath = classpath.unwrap_or_else(|_| "/usr/share/java/zookeeper.jar".to_owned());
         let mut command = Command::new("java");
         // A small heap, and nothing written to disk before it is needed: many of these run side by side.
         command.args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no", "-cp"]);
-        command.args([&classpath, "org.apache.zookeeper.server.ZooKeeperServerMain"]);
+        command.args([&classpath, self.class]);
         command.arg(self.dir.join("zoo.cfg"));
         *self.server.lock().unwrap() = Some(Running::start(command, &self.dir, &self.dir.join("zookeeper.log")));
-        until("ZooKeeper serves", async || self.serves()).await;
     }
 
     fn serves(&self) -> Result<(), String> {
@@ -62,7 +98,7 @@ impl ZooKeeper {
             Ok(text)
         };
         match answer() {
-            Ok(text) if text.contains("Mode: standalone") => Ok(()),
+            Ok(text) if text.contains("Mode: ") => Ok(()),
             Ok(text) => Err(format!("it answers {text:?}")),
             Err(error) => Err(error.to_string()),
         }

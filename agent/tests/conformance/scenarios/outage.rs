@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::harness::rest::Ask;
 use crate::harness::wait::{ensure, holds};
-use crate::harness::{Cast, Stage, until};
+use crate::harness::zookeeper::ZooKeeper;
+use crate::harness::{Cast, Program, Stage, until};
 
 /// Longer than any lease of the scenarios.
 const BEYOND_LEASE: Duration = Duration::from_secs(26);
@@ -26,6 +27,52 @@ pub async fn short_outage(stage: &Stage) {
     stage.zookeeper.thaw();
     cluster.ready().await;
     writer.progresses().await;
+    let leader = cluster.leader().await.unwrap();
+    cluster.nothing_lost(writer, leader).await;
+}
+
+/// The reference lab's times (ttl 30), and ZooKeeper hangs for 20 s: nobody is cut off, the leader serves on. (Patroni
+/// demotes after retry_timeout.)
+pub async fn outage_within_lease(stage: &Stage) {
+    let times = json!({"ttl": 30, "loop_wait": 10, "retry_timeout": 10, "synchronous_mode": true});
+    let cluster = stage.cluster(2).dcs(times).started().await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    stage.zookeeper.freeze();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    stage.zookeeper.thaw();
+    cluster.ready().await;
+    writer.progresses().await;
+    if stage.cast.program(0) == Program::Labrun {
+        assert_eq!(writer.sessions_on(0), 1, "the leader has cut its clients off");
+        cluster.leads(0).await;
+        cluster.synchronous(0, &[1]).await;
+    }
+    let leader = cluster.leader().await.unwrap();
+    cluster.nothing_lost(writer, leader).await;
+}
+
+/// Of three ZooKeeper servers each hangs for a while, then two at a time, so that nothing is agreed on: the agents go
+/// to another server, and the leader serves on.
+pub async fn ensemble(stage: &Stage) {
+    let servers = stage.ensemble(3).await;
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": true})).kept_by(&servers).started().await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    for server in &servers {
+        server.freeze();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        server.thaw();
+        server.served().await;
+    }
+    servers[..2].iter().for_each(ZooKeeper::freeze);
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    servers[..2].iter().for_each(ZooKeeper::thaw);
+    cluster.ready().await;
+    writer.progresses().await;
+    if stage.cast.program(0) == Program::Labrun {
+        assert_eq!(writer.sessions_on(0), 1, "the leader has cut its clients off");
+    }
     let leader = cluster.leader().await.unwrap();
     cluster.nothing_lost(writer, leader).await;
 }
