@@ -23,6 +23,7 @@ impl Agent {
                 self.view.dcs.session = Some(store.session());
                 self.view.dcs.session_timeout = timeout.as_millis() as u64;
                 self.store = Some(store);
+                self.unreachable.clear();
                 self.look_at_dcs_now();
             }
             dcs::Event::Changed => self.look_at_dcs_now(),
@@ -39,7 +40,10 @@ impl Agent {
             }
             dcs::Event::Unreachable(reason) => {
                 self.view.dcs.reachable = false;
-                self.say(&format!("ZooKeeper is not accessible: {reason}"));
+                if self.unreachable != reason {
+                    tracing::warn!("ZooKeeper is not accessible: {reason}");
+                    self.unreachable = reason;
+                }
             }
         }
     }

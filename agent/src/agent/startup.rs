@@ -97,6 +97,7 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         need: Need { snapshot: true, observation: pid.is_some(), inspection: false, snapshot_at: now },
         observer: Arc::new(Mutex::new(None)),
         said: String::new(),
+        unreachable: String::new(),
         exit: None,
         members: Vec::new(),
         recheck: now,

@@ -37,6 +37,8 @@ pub(super) struct Agent {
     /// The connection that observations use.
     pub(super) observer: Arc<Mutex<Option<Connection>>>,
     pub(super) said: String,
+    /// Why no server of the DCS could be reached, as it was last told.
+    pub(super) unreachable: String,
     pub(super) exit: Option<u8>,
     /// The members of the last picture, so that one request usually reads all keys.
     pub(super) members: Vec<String>,

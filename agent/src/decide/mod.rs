@@ -77,6 +77,9 @@ fn policy(view: &View, now: Moment) -> Decision {
         return shut_down(view);
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.is_current(now)) else {
+        if let Some(decision) = recover::without_dcs(view, now) {
+            return decision;
+        }
         let never = view.dcs.cluster.is_none();
         return Decision::wait(if never { "waiting for ZooKeeper" } else { "ZooKeeper is not accessible" });
     };

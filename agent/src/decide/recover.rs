@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::rewind::{Need, needed};
 use super::{
-    Action, ControlState, DataDir, Decision, Job, JobKind, JobView, LeaderTimeline, StartAs, StopMode, Upstream, View,
-    Write, failover, final_status, health,
+    Action, ControlState, DataDir, Decision, Job, JobKind, JobView, LeaderTimeline, Process, Role, StartAs, StopMode,
+    Upstream, View, Write, failover, final_status, health,
 };
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -24,6 +24,14 @@ pub(super) fn down(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         Some(_) => rejoin(view, cluster, now),
         None => alone(view, now),
     }
+}
+
+/// The DCS is away, and we have stopped a primary for that: it can still be read from, as a standby of nobody.
+pub(super) fn without_dcs(view: &View, now: Moment) -> Option<Decision> {
+    let demoted = view.pg.process == Process::Down && view.pg.role == Role::Demoted && view.facts.stop_mode.is_some();
+    let whole = matches!(view.pg.data, DataDir::Present { .. });
+    let idle = view.job.is_none() && !view.settings.pause && !view.watchdog.failed;
+    (demoted && whole && idle).then(|| alone(view, now))
 }
 
 /// While a job runs: only a start that takes too long is ended, so that another node can lead.
@@ -281,6 +289,17 @@ mod tests {
         // With nobody to take over, it starts all the same.
         at_once.dcs.cluster.as_mut().unwrap().members.shift_remove("pg2");
         assert_eq!(first(&at_once), Job::Start(StartAs::Primary).into());
+    }
+
+    #[test]
+    fn a_primary_that_was_demoted_since_the_dcs_is_away_can_be_read_from() {
+        let mut view = down(primary(), ControlState::ShutDown);
+        (view.dcs.reachable, view.pg.role) = (false, Role::Demoted);
+        assert_eq!(wanted(&view), []);
+        view.facts.stop_mode = Some(StopMode::Fast { checkpoint: false });
+        assert_eq!(first(&view), Job::Start(StartAs::Standby(None)).into());
+        view.settings.pause = true;
+        assert_eq!(wanted(&view), []);
     }
 
     #[test]
