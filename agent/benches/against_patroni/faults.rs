@@ -71,7 +71,7 @@ impl Fault {
     }
 
     /// Wait until the fault has run its course: whether what it calls for happened in time.
-    pub async fn takes_its_course(self, stage: &Stage, lab: &Lab, leader: usize, writer: &Writer) -> bool {
+    pub async fn takes_its_course(self, stage: &Stage, leader: usize, writer: &Writer) -> bool {
         let injected = Instant::now();
         let other = 1 - leader;
         match self {

@@ -37,10 +37,25 @@ impl fmt::Display for Subject {
 /// One measured value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Value {
+    pub round: u32,
     pub value: f64,
     /// The measuring was ended before the thing itself did: it took at least this long.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub at_least: bool,
+}
+
+/// A part of a round, as it is told and resumed by.
+pub type Part = String;
+
+/// A part of a round that is over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Attempt {
+    pub round: u32,
+    pub subject: Subject,
+    pub part: Part,
+    /// Why its figures could not be taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// All rounds' values.
@@ -48,13 +63,14 @@ pub struct Value {
 pub struct Figures {
     /// What was measured on.
     pub machine: String,
+    pub attempts: Vec<Attempt>,
     /// Figure, program, values; a figure's name is one of [`crate::table::ROWS`].
     pub values: BTreeMap<String, BTreeMap<Subject, Vec<Value>>>,
 }
 
 impl Figures {
     pub fn new() -> Figures {
-        Figures { machine: machine(), values: BTreeMap::new() }
+        Figures { machine: machine(), ..Figures::default() }
     }
 
     /// The figures that an earlier run wrote; none where there was none.
@@ -69,14 +85,29 @@ impl Figures {
         std::fs::write(dir.join("results.json"), text + "\n").expect("results.json can be written");
     }
 
-    pub fn add(&mut self, figure: &str, subject: Subject, value: f64) {
-        self.add_value(figure, subject, Value { value, at_least: false });
-    }
-
-    pub fn add_value(&mut self, figure: &str, subject: Subject, value: Value) {
+    pub fn add(&mut self, figure: &str, subject: Subject, value: Value) {
         let sign = if value.at_least { "≥ " } else { "" };
         eprintln!("   {figure}: {sign}{:.3}", value.value);
         self.values.entry(figure.to_owned()).or_default().entry(subject).or_default().push(value);
+    }
+
+    /// Whether this part is over, well or not.
+    pub fn has(&self, round: u32, subject: Subject, part: &str) -> bool {
+        self.attempts.iter().any(|done| (done.round, done.subject, done.part.as_str()) == (round, subject, part))
+    }
+
+    /// Note the end of a part.
+    pub fn end(&mut self, round: u32, subject: Subject, part: &str, failure: Option<String>) {
+        self.attempts.push(Attempt { round, subject, part: part.to_owned(), failure });
+    }
+
+    /// Whether every figure was measured with both programs in as many rounds, failed attempts included.
+    pub fn is_whole(&self, rounds: u32) -> bool {
+        use crate::faults::Fault;
+        let faults = Fault::value_variants().iter().map(|fault| fault.name());
+        let parts: Vec<_> = faults.chain(["start".to_owned(), "idle".to_owned()]).collect();
+        let whole = |subject, round| parts.iter().all(|part| self.has(round, subject, part));
+        Subject::value_variants().iter().all(|subject| (1..=rounds).all(|round| whole(*subject, round)))
     }
 
     /// Smallest, middle and largest of a figure.

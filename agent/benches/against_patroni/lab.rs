@@ -53,6 +53,8 @@ impl Lab {
 
     /// Start the clients and wait until all acknowledge.
     pub async fn writer(&self, leader: usize) -> Writer {
+        // Every fault's clients count from 1 again.
+        self.cluster[leader].execute("drop table if exists written").await;
         self.cluster[leader].execute(writer::TABLE).await;
         // A direct client may wait: what another node acknowledges meanwhile counts as well.
         let patience = Duration::from_secs(300);
@@ -109,6 +111,8 @@ fn settings() -> serde_json::Value {
                     "fsync": null,
                     "shared_buffers": null,
                     "max_connections": null,
+                    // The clients' failed writes would fill the logs that are kept.
+                    "log_min_messages": "log",
                     "wal_keep_segments": 8,
                     "archive_mode": "always",
                     "archive_timeout": "1800s",

@@ -36,9 +36,13 @@ pub const ROWS: &[Row] = &[
     row("zookeeper-away-direct", "ZooKeeper away for 20 s: no writes, direct", "s", "no gap"),
     row("zookeeper-away-proxy", "ZooKeeper away for 20 s: no writes, through HAProxy", "s", "no gap"),
     row("frozen-agent-async-direct", "agent frozen for 45 s, asynchronous: no writes, direct", "s", ""),
-    row("pss", "idle agent: memory (PSS)", "MB", "≤ 5"),
-    row("threads", "idle agent: threads", "", "≤ 4"),
-    row("cpu", "idle agent: CPU", "%", ""),
+    row("pss-leader", "idle agent of the leader: memory (PSS)", "MB", "≤ 5"),
+    row("pss-replica", "idle agent of the standby: memory (PSS)", "MB", "≤ 5"),
+    row("rss-leader", "idle agent of the leader: memory (RSS)", "MB", ""),
+    row("threads-leader", "idle agent of the leader: threads", "", "≤ 4"),
+    row("threads-replica", "idle agent of the standby: threads", "", "≤ 4"),
+    row("cpu-leader", "idle agent of the leader: CPU", "%", ""),
+    row("cpu-replica", "idle agent of the standby: CPU", "%", ""),
 ];
 
 /// The figures of lost writes, one a fault.
@@ -67,13 +71,13 @@ pub fn markdown(figures: &Figures) -> String {
         let cells = [Subject::Labrun, Subject::Patroni].map(|subject| cell(figures.spread(row.figure, subject)));
         text += &format!("| {}{unit} | {} | {} | {} |\n", row.title, cells[0], cells[1], row.target);
     }
-    text += "\nAcknowledged writes that were lost, all rounds together:\n\n\
+    text += "\nAcknowledged writes that were lost, round by round:\n\n\
              | | labrun-agent | Patroni |\n| --- | ---: | ---: |\n";
     for (figure, title) in LOST.iter().filter(|(figure, _)| figures.values.contains_key(*figure)) {
-        let cells = [Subject::Labrun, Subject::Patroni].map(|subject| sum(figures, figure, subject));
+        let cells = [Subject::Labrun, Subject::Patroni].map(|subject| counts(figures, figure, subject));
         text += &format!("| {title} | {} | {} |\n", cells[0], cells[1]);
     }
-    text
+    text + &failures(figures)
 }
 
 fn cell(spread: Option<[Value; 3]>) -> String {
@@ -91,7 +95,24 @@ pub fn number(value: Value) -> String {
     format!("{sign}{:.digits$}", value.value)
 }
 
-fn sum(figures: &Figures, figure: &str, subject: Subject) -> String {
+/// Every round's count.
+fn counts(figures: &Figures, figure: &str, subject: Subject) -> String {
     let values = figures.values.get(figure).and_then(|by_subject| by_subject.get(&subject));
-    values.map_or_else(|| "–".to_owned(), |values| format!("{:.0}", values.iter().map(|v| v.value).sum::<f64>()))
+    values.map_or_else(
+        || "–".to_owned(),
+        |values| values.iter().map(|v| format!("{:.0}", v.value)).collect::<Vec<_>>().join(" / "),
+    )
+}
+
+/// The parts of rounds whose figures could not be taken, and why.
+fn failures(figures: &Figures) -> String {
+    let failed: Vec<_> = figures
+        .attempts
+        .iter()
+        .filter_map(|done| {
+            let reason = done.failure.as_ref()?.lines().next().unwrap_or_default();
+            Some(format!("- {}, round {}, {}: {reason}\n", done.subject, done.round, done.part))
+        })
+        .collect();
+    if failed.is_empty() { String::new() } else { format!("\nNot measured:\n\n{}", failed.concat()) }
 }

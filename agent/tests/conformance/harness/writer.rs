@@ -177,10 +177,15 @@ impl Record {
     /// The longest time between two acknowledged writes of which the second came after `since`, counting only the
     /// targets that `counts` takes.
     pub fn longest_gap(&self, since: Instant, counts: impl Fn(usize) -> bool) -> Duration {
+        self.longest_pause(since, counts).map_or(Duration::ZERO, |(from, to)| to - from)
+    }
+
+    /// As [`Self::longest_gap`]: when the two writes were acknowledged.
+    pub fn longest_pause(&self, since: Instant, counts: impl Fn(usize) -> bool) -> Option<(Instant, Instant)> {
         let times: Vec<_> =
             self.acknowledged.iter().filter(|write| counts(write.target)).map(|write| write.at).collect();
-        let gaps = times.windows(2).filter(|pair| pair[1] >= since).map(|pair| pair[1] - pair[0]);
-        gaps.max().unwrap_or(Duration::ZERO)
+        let pauses = times.windows(2).filter(|pair| pair[1] >= since).map(|pair| (pair[0], pair[1]));
+        pauses.max_by_key(|(from, to)| *to - *from)
     }
 
     /// The acknowledged writes that are not among `present`.
