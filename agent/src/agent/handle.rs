@@ -110,13 +110,14 @@ impl Agent {
             DataDir::Initialising { system_identifier, .. }
                 if initialize.and_then(|i| i.system_identifier()) == Some(system_identifier) =>
             {
-                match datadir::unmark(&self.config.data_dir) {
-                    Ok(()) => DataDir::Present { system_identifier },
-                    Err(error) => {
+                // A marker that stays for now is found, and removed, by the next inspection.
+                let dir = self.config.data_dir.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = datadir::unmark(&dir).await {
                         tracing::error!("{error}");
-                        data
                     }
-                }
+                });
+                DataDir::Present { system_identifier }
             }
             data => data,
         }
@@ -164,7 +165,9 @@ impl Agent {
         }
         self.job = None;
         self.view.job = None;
-        self.need.inspection = true;
+        // A PostgreSQL that has started or was promoted tells all there is to know itself.
+        let runs = matches!(job.kind(), JobKind::StartPrimary | JobKind::StartStandby | JobKind::Promote);
+        self.need.inspection |= !(runs && result.is_ok());
         self.need.observation = true;
         match result {
             Ok(()) => {

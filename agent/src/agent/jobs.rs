@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
         },
         Job::CrashRecover => rewind::crash_recover(config, settings).await,
         Job::Rewind { from, .. } => rewind::rewind(config, from).await,
-        Job::SetAside => datadir::set_aside(&config.data_dir),
+        Job::SetAside => datadir::set_aside(&config.data_dir).await,
         Job::CopySlots { names, from, follow } => copy_slots(context, names, from, follow).await,
     }
 }
@@ -98,7 +98,7 @@ async fn new_cluster(context: &Context, created: i64) -> Result<(), Error> {
             }
         }
     }
-    datadir::mark_initialising(&config.data_dir, created, true)
+    datadir::mark_initialising(&config.data_dir, created, true).await
 }
 
 /// The slots are read before PostgreSQL is stopped, and it is started again whatever becomes of them.

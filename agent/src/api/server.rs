@@ -20,6 +20,7 @@ use super::{Request as Ask, Shared};
 use crate::clock::Moment;
 use crate::cluster::Failover;
 use crate::config::Address;
+use crate::decide::Process;
 
 const CONNECTIONS: usize = 64;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,8 +95,12 @@ fn wants_positions(path: &str) -> bool {
 
 async fn fresh_look(shared: &Shared) {
     let mut views = shared.view.clone();
-    let observed = views.borrow_and_update().pg.observed;
-    if Moment::now().since(observed) < FRESH || shared.requests.send(Ask::Look).await.is_err() {
+    let (observed, runs) = {
+        let view = views.borrow_and_update();
+        (view.pg.observed, view.pg.process == Process::Up)
+    };
+    // A PostgreSQL that is down has no news, and peers in a race wait for the answer.
+    if !runs || Moment::now().since(observed) < FRESH || shared.requests.send(Ask::Look).await.is_err() {
         return;
     }
     let newer = views.wait_for(|view| view.pg.observed > observed);

@@ -23,7 +23,7 @@ pub enum Event {
     Unreachable(String),
 }
 
-/// Between two attempts to connect.
+/// After an attempt to connect that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Keeps a session for as long as `events` is listened to. A change of `ttl` is taken up by the next session.
@@ -44,9 +44,9 @@ pub async fn keep_session(
             }
             Err(error) => {
                 let _ = events.send(Event::Unreachable(error.to_string())).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn down(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     match &cluster.leader {
         Some(leader) if view.is_mine(leader) => with_lease(view, cluster, now),
         Some(_) => rejoin(view, cluster, now),
-        None => alone(view, now),
+        None => alone(view, cluster, now),
     }
 }
 
@@ -100,8 +100,17 @@ fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     start(view, StartAs::Primary, "PostgreSQL is down and the lease is ours: starting as a primary", now)
 }
 
+/// For this long after it has handed over, a node waits for its successor.
+const SUCCESSOR: Duration = Duration::from_secs(2);
+
 /// Nobody leads: come up as a standby, so that the race can tell who is ahead.
-fn alone(view: &View, now: Moment) -> Decision {
+fn alone(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    // A standby of nobody would only have to be pointed at the successor a moment later, and its start would take
+    // the machine's time just when the successor is promoted.
+    let left = view.facts.leaderless_since.map_or(SUCCESSOR, |since| SUCCESSOR.saturating_sub(now.since(since)));
+    if !left.is_zero() && failover::hands_over(view, cluster) {
+        return Decision::wait("handed over: waiting for the new leader").recheck(left);
+    }
     if crashed_primary(view) && !view.facts.crash_recovered {
         return run(view, Job::CrashRecover, "was not stopped cleanly: finishing crash recovery first", now);
     }
@@ -194,7 +203,8 @@ pub(super) fn known_timeline<'a>(
 }
 
 pub(super) fn ask_leader(view: &View, leader: Upstream, now: Moment) -> Decision {
-    let asked = view.facts.leader_asked;
+    // News of the leader, such as that it is promoted by now, are worth another question at once.
+    let asked = view.facts.leader_asked.filter(|asked| *asked >= view.facts.leader_changed);
     if asked.is_some_and(|asked| now.since(asked) < SOON) {
         return Decision::wait("waiting for the leader to tell its timeline").recheck(SOON);
     }
@@ -334,6 +344,19 @@ mod tests {
     }
 
     #[test]
+    fn the_leader_is_asked_again_after_a_while_or_when_there_is_news_of_it() {
+        let mut view = former(ControlState::Unclean, 1000);
+        view.facts.leader_timeline = None;
+        view.facts.leader_asked = Some(Moment(NOW.0 - 299));
+        assert_eq!(wanted(&view), []);
+        view.facts.leader_asked = Some(Moment(NOW.0 - 300));
+        assert_eq!(first(&view), Action::ReadLeaderTimeline(pg2()));
+        view.facts.leader_asked = Some(Moment(NOW.0 - 2));
+        view.facts.leader_changed = Moment(NOW.0 - 1);
+        assert_eq!(first(&view), Action::ReadLeaderTimeline(pg2()));
+    }
+
+    #[test]
     fn data_that_cannot_be_rewound_is_copied_anew_only_where_rewinding_was_allowed() {
         let diverged = || former(ControlState::ShutDown, 1000);
         let mut view = diverged();
@@ -371,6 +394,20 @@ mod tests {
         assert_eq!(first(&view), Job::Start(StartAs::Standby(None)).into());
         fail(&mut view, JobKind::StartStandby);
         assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_leader_that_has_handed_over_waits_for_its_successor_but_not_for_long() {
+        let mut view = down(primary(), ControlState::ShutDown);
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        cluster.leader = None;
+        let failover = Failover { leader: Some("pg1".into()), ..Default::default() };
+        cluster.failover = Some(Versioned { value: failover, version: 0 });
+        view.facts.leaderless_since = Some(Moment(NOW.0 - 1_999));
+        assert_eq!(wanted(&view), []);
+        assert!(decide(&view, NOW).recheck <= Duration::from_millis(1));
+        view.facts.leaderless_since = Some(Moment(NOW.0 - 2_000));
+        assert_eq!(first(&view), Job::Start(StartAs::Standby(None)).into());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::config::{Config, ListOption, ReplicaMethod, ReplicaScript, Settings};
 use crate::decide::Upstream;
 
-use super::{Error, conf, conninfo, datadir, pgpass, program};
+use super::{Error, conf, conninfo, datadir, durable, pgpass, program};
 
 /// Options that the agent sets itself.
 const OWN: [&str; 11] = [
@@ -30,17 +30,13 @@ pub async fn clone(
     created: Option<i64>,
 ) -> Result<(), Error> {
     let dir = &config.data_dir;
-    datadir::make(dir)?;
     if let Some(from) = from {
         pgpass::write(config, from)?;
     }
     let mut failure = Error::Other("none of create_replica_methods works without a running member".into());
     for method in settings.replica_methods().iter().filter(|method| from.is_some() || !method.needs_leader()) {
         let keep = matches!(method, ReplicaMethod::Script(script) if script.keep_data);
-        if !keep {
-            datadir::empty_unfinished(dir).await?;
-        }
-        datadir::mark_unfinished(dir, created)?;
+        datadir::begin(dir, created, keep).await?;
         let (name, made) = match (method, from) {
             (ReplicaMethod::Script(script), _) => (script.name.as_str(), run_script(config, script, from).await),
             (ReplicaMethod::Basebackup, Some(from)) => ("basebackup", basebackup(config, settings, from).await),
@@ -52,8 +48,8 @@ pub async fn clone(
                 conf::restore_missing(dir)?;
                 datadir::remove_promote_trigger(dir)?;
                 return match created {
-                    Some(created) => datadir::mark_initialising(dir, created, true),
-                    None => datadir::unmark(dir),
+                    Some(created) => datadir::mark_initialising(dir, created, true).await,
+                    None => datadir::unmark(dir).await,
                 };
             }
             Err(error) => tracing::error!("Error creating replica using method {name}: {error}"),
@@ -75,8 +71,16 @@ async fn basebackup(config: &Config, settings: &Settings, from: &Upstream) -> Re
     if !settings.basebackup.iter().any(|option| option.name == "checkpoint") {
         command.arg("--checkpoint=fast");
     }
+    let flush = !settings.basebackup.iter().any(|option| option.name == "no-sync");
+    if flush {
+        command.arg("--no-sync");
+    }
     command.args(options.map(ListOption::argument)).arg("--no-password");
-    program::run(command).await.map(|_| ())
+    program::run(command).await?;
+    if flush {
+        durable::flush(&config.data_dir).await?;
+    }
+    Ok(())
 }
 
 /// What would break the copy is left out; of compression, all that the client would have to undo.

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::config::{CMDLINE_OPTIONS, Config, Parameters, RestoredRecovery, Settings};
 use crate::decide::{Upstream, slot_name};
 
-use super::{Error, conninfo, off_the_loop, pgpass};
+use super::{Error, conninfo, durable, off_the_loop, pgpass};
 
 /// What the files depend on beside the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -132,7 +132,8 @@ fn replace(path: &Path, text: &str) -> Result<bool, Error> {
     let written =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).and_then(|mut file| {
             std::io::Write::write_all(&mut file, text.as_bytes())?;
-            file.sync_all()
+            // Of an empty file nothing is to be flushed.
+            if text.is_empty() { Ok(()) } else { file.sync_all() }
         });
     written.map_err(Error::file("write", &fresh))?;
     std::fs::rename(&fresh, path).map_err(Error::file("replace", path))?;
@@ -154,7 +155,9 @@ fn text(config: &Config, settings: &Settings, wanted: &Wanted) -> String {
     parameters.sort_keys();
     let dir = &config.data_dir;
     let base = config.postgresql.get("custom_conf").and_then(|name| name.as_str()).unwrap_or("postgresql.base.conf");
-    let mut text = format!("{HEAD}include '{}'\n\n", escaped(base));
+    // Before anything that the user has written, so that all of it overrides this.
+    let method = if durable::can_syncfs(dir) { "recovery_init_sync_method = 'syncfs'\n" } else { "" };
+    let mut text = format!("{HEAD}{method}include '{}'\n\n", escaped(base));
     for (name, value) in &parameters {
         setting(&mut text, name, value);
     }

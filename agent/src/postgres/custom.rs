@@ -22,9 +22,7 @@ const RULES_KEPT: &str = "pg_hba.conf.backup";
 /// Runs the program; the data directory must be empty or unfinished.
 pub async fn make(config: &Config, custom: &CustomBootstrap, created: i64) -> Result<(), Error> {
     let dir = &config.data_dir;
-    datadir::make(dir)?;
-    datadir::empty_unfinished(dir).await?;
-    datadir::mark_unfinished(dir, Some(created))?;
+    datadir::begin(dir, Some(created), false).await?;
     tracing::info!("Running custom bootstrap script: {}", custom.command);
     program::call(&custom.command, &arguments(config, custom), &[]).await?;
     if !datadir::looks_complete(dir) {
@@ -37,7 +35,7 @@ pub async fn make(config: &Config, custom: &CustomBootstrap, created: i64) -> Re
         conf::append_hba(dir, &config.bootstrap.pg_hba)?;
     }
     std::fs::copy(dir.join(RULES), dir.join(RULES_KEPT)).map_err(Error::file("copy", dir.join(RULES)))?;
-    datadir::mark_initialising(dir, created, false)
+    datadir::mark_initialising(dir, created, false).await
 }
 
 fn arguments(config: &Config, custom: &CustomBootstrap) -> Vec<String> {

@@ -45,10 +45,18 @@ fn marker(data_dir: &Path) -> Option<Marker> {
     (Some(named) == inode(data_dir)).then_some(marker)
 }
 
-/// Marks an existing, empty or unfinished directory as being made.
-pub fn mark_unfinished(data_dir: &Path, created: Option<i64>) -> Result<(), Error> {
-    let inode = inode(data_dir).unwrap_or(0);
-    write_marker(data_dir, Marker::Unfinished { inode, created })
+/// Makes the directory where it is missing, empties it if it is unfinished (unless what it holds is kept), and marks
+/// it as being made.
+pub async fn begin(data_dir: &Path, created: Option<i64>, keep: bool) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || {
+        make(&data_dir)?;
+        if !keep {
+            empty_now(&data_dir)?;
+        }
+        mark(&data_dir, |inode| Marker::Unfinished { inode, created })
+    })
+    .await
 }
 
 /// The initialize key that an interrupted bootstrap of this directory was allowed by.
@@ -61,15 +69,19 @@ pub fn bootstrap_of(data_dir: &Path) -> Option<i64> {
 }
 
 /// Marks a directory that pg_rewind is about to change.
-pub fn mark_rewinding(data_dir: &Path) -> Result<(), Error> {
-    let inode = inode(data_dir).unwrap_or(0);
-    write_marker(data_dir, Marker::Rewinding { inode })
+pub async fn mark_rewinding(data_dir: &Path) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || mark(&data_dir, |inode| Marker::Rewinding { inode })).await
 }
 
 /// Marks a directory whose initdb has finished.
-pub fn mark_initialising(data_dir: &Path, created: i64, complete: bool) -> Result<(), Error> {
-    let inode = inode(data_dir).unwrap_or(0);
-    write_marker(data_dir, Marker::Initialising { inode, created, complete })
+pub async fn mark_initialising(data_dir: &Path, created: i64, complete: bool) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || mark(&data_dir, |inode| Marker::Initialising { inode, created, complete })).await
+}
+
+fn mark(data_dir: &Path, marker: impl FnOnce(u64) -> Marker) -> Result<(), Error> {
+    write_marker(data_dir, marker(inode(data_dir).unwrap_or(0)))
 }
 
 fn write_marker(data_dir: &Path, marker: Marker) -> Result<(), Error> {
@@ -84,7 +96,12 @@ fn write_marker(data_dir: &Path, marker: Marker) -> Result<(), Error> {
 }
 
 /// The directory is complete and announced.
-pub fn unmark(data_dir: &Path) -> Result<(), Error> {
+pub async fn unmark(data_dir: &Path) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || unmark_now(&data_dir)).await
+}
+
+fn unmark_now(data_dir: &Path) -> Result<(), Error> {
     let path = marker_path(data_dir);
     match std::fs::remove_file(&path).and_then(|()| sync_parent(data_dir)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
@@ -97,7 +114,7 @@ fn sync_parent(data_dir: &Path) -> std::io::Result<()> {
 }
 
 /// Makes the directory, private, where it is missing.
-pub fn make(data_dir: &Path) -> Result<(), Error> {
+fn make(data_dir: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     if data_dir.exists() {
         return Ok(());
@@ -132,13 +149,18 @@ fn aside(data_dir: &Path) -> PathBuf {
 
 /// Moves the directory to `<data_dir>.diverged`, so that a new copy can be made. One that is there already is
 /// never overwritten.
-pub fn set_aside(data_dir: &Path) -> Result<(), Error> {
+pub async fn set_aside(data_dir: &Path) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || set_aside_now(&data_dir)).await
+}
+
+fn set_aside_now(data_dir: &Path) -> Result<(), Error> {
     let aside = aside(data_dir);
     if aside.exists() {
         return Err(Error::Other(format!("{} is in the way: remove it if its data is not needed", aside.display())));
     }
     std::fs::rename(data_dir, &aside).map_err(Error::file("set aside", data_dir))?;
-    unmark(data_dir)
+    unmark_now(data_dir)
 }
 
 /// Moves what a failed bootstrap left to `<data_dir>.failed`, for whoever wants to know why. Only the remains of an
@@ -151,7 +173,7 @@ pub async fn keep_failed(data_dir: &Path) -> Result<(), Error> {
 fn keep_failed_now(data_dir: &Path) -> Result<(), Error> {
     let ours = matches!(marker(data_dir), Some(Marker::Unfinished { .. } | Marker::Initialising { .. }));
     if !ours || is_empty(data_dir).map_err(Error::file("read", data_dir))? {
-        return unmark(data_dir);
+        return unmark_now(data_dir);
     }
     let name = data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let failed = data_dir.with_file_name(format!("{name}.failed"));
@@ -163,8 +185,8 @@ fn keep_failed_now(data_dir: &Path) -> Result<(), Error> {
     }
     tracing::info!("renaming data directory to {}", failed.display());
     std::fs::rename(data_dir, &failed).map_err(Error::file("rename", data_dir))?;
-    mark_unfinished(&failed, None)?;
-    unmark(data_dir)
+    mark(&failed, |inode| Marker::Unfinished { inode, created: None })?;
+    unmark_now(data_dir)
 }
 
 /// Whether something was set aside.
@@ -281,11 +303,11 @@ mod tests {
         let dir = root.path().join("data");
         make(&dir).unwrap();
         std::fs::write(dir.join("old"), "1").unwrap();
-        mark_rewinding(&dir).unwrap();
-        set_aside(&dir).unwrap();
+        mark_rewinding(&dir).await.unwrap();
+        set_aside(&dir).await.unwrap();
         assert!(!dir.exists() && root.path().join("data.diverged/old").exists());
         make(&dir).unwrap();
-        assert!(set_aside(&dir).is_err() && dir.exists());
+        assert!(set_aside(&dir).await.is_err() && dir.exists());
         assert!(is_set_aside(&dir));
         forget_aside(&dir).await.unwrap();
         assert!(!is_set_aside(&dir));
@@ -298,7 +320,7 @@ mod tests {
         let (dir, failed) = (root.path().join("data"), root.path().join("data.failed"));
         let fail = async |what: &str| {
             make(&dir).unwrap();
-            mark_unfinished(&dir, Some(7)).unwrap();
+            mark(&dir, |inode| Marker::Unfinished { inode, created: Some(7) }).unwrap();
             std::fs::write(dir.join(what), "").unwrap();
             keep_failed(&dir).await
         };
@@ -311,7 +333,7 @@ mod tests {
         std::fs::write(failed.join("precious"), "").unwrap();
         assert!(fail("third").await.is_err());
         assert!(failed.join("precious").exists() && dir.join("third").exists());
-        unmark(&dir).unwrap();
+        unmark_now(&dir).unwrap();
         keep_failed(&dir).await.unwrap();
         assert!(dir.join("third").exists(), "a directory that is not ours is left where it is");
     }
@@ -321,7 +343,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("data");
         make(&dir).unwrap();
-        mark_unfinished(&dir, None).unwrap();
+        mark(&dir, |inode| Marker::Unfinished { inode, created: None }).unwrap();
         std::fs::create_dir(dir.join("base")).unwrap();
         std::fs::write(dir.join("PG_VERSION"), "15").unwrap();
         assert_eq!(inspect(&config(&dir)).await.0, DataDir::Unfinished);
@@ -335,7 +357,7 @@ mod tests {
         std::fs::rename(&other, &dir).unwrap();
         assert!(matches!(inspect(&config(&dir)).await.0, DataDir::Foreign { .. }));
         assert!(empty_unfinished(&dir).await.is_err());
-        unmark(&dir).unwrap();
-        unmark(&dir).unwrap();
+        unmark(&dir).await.unwrap();
+        unmark(&dir).await.unwrap();
     }
 }

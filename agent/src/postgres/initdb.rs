@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::{Config, Credentials, ListOption, Settings};
 
 use super::sql::{self, Connection, identifier, literal};
-use super::{Error, conf, conninfo, datadir, program};
+use super::{Error, conf, conninfo, datadir, durable, program};
 
 /// Options that the agent sets itself, or that would leave the data unsafe.
 const NOT_ALLOWED: [&str; 5] = ["pgdata", "nosync", "pwfile", "sync-only", "version"];
@@ -16,11 +16,9 @@ const NOT_ALLOWED: [&str; 5] = ["pgdata", "nosync", "pwfile", "sync-only", "vers
 /// Runs initdb in the data directory, which must be empty or unfinished.
 pub async fn initdb(config: &Config, created: i64) -> Result<(), Error> {
     let dir = &config.data_dir;
-    datadir::make(dir)?;
-    datadir::empty_unfinished(dir).await?;
-    datadir::mark_unfinished(dir, Some(created))?;
+    datadir::begin(dir, Some(created), false).await?;
     run(config).await?;
-    datadir::mark_initialising(dir, created, false)
+    datadir::mark_initialising(dir, created, false).await
 }
 
 async fn run(config: &Config) -> Result<(), Error> {
@@ -35,8 +33,15 @@ async fn run(config: &Config) -> Result<(), Error> {
     if let Some(file) = &password {
         command.arg(format!("--pwfile={}", file.0.display()));
     }
+    let flush = !options.iter().any(|option| option.name == "no-sync");
+    if flush {
+        command.arg("--no-sync");
+    }
     command.args(options.iter().map(ListOption::argument));
     program::run(command).await?;
+    if flush {
+        durable::flush(&config.data_dir).await?;
+    }
     if !config.bootstrap.pg_hba.is_empty() && !config.postgresql.contains_key("pg_hba") {
         conf::append_hba(&config.data_dir, &config.bootstrap.pg_hba)?;
     }

@@ -1,19 +1,17 @@
 //! The postmaster: finding one that runs, starting one, signalling it and hearing of its end.
 
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use async_io::Async;
 use nix::sys::signal::Signal;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::config::{Config, Settings, is_patroni_variable};
 use crate::supervise::{pids_below, pids_in};
 
 use super::Error;
 use super::conf::{self, Wanted};
+use super::pidfd::PidFd;
 
 /// A process that serves our data directory; ours as a child, or found running.
 #[derive(Debug)]
@@ -21,7 +19,7 @@ pub struct Postmaster {
     pub pid: i32,
     /// To be reaped when it has ended.
     child: Option<Child>,
-    end: Async<OwnedFd>,
+    end: PidFd,
 }
 
 /// How far the postmaster says that it is, in the last line of postmaster.pid.
@@ -38,17 +36,14 @@ impl Postmaster {
     /// Resolves when the process has ended; also reaps it.
     pub async fn ended(mut self) {
         loop {
-            let waited = self.end.readable().await;
-            // Readiness may be reported falsely, so waiting here without looking could block for ever.
+            self.end.may_have_ended().await;
+            // Waiting for the child without looking could block for ever.
             let gone = match &mut self.child {
                 Some(child) => !matches!(child.try_wait(), Ok(None)),
                 None => !is_alive(self.pid),
             };
             if gone {
                 return;
-            }
-            if waited.is_err() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -57,8 +52,7 @@ impl Postmaster {
 /// The postmaster of this data directory, if one runs (of whatever agent).
 pub fn find(data_dir: &Path) -> Result<Option<Postmaster>, Error> {
     let Some(pid) = running(data_dir) else { return Ok(None) };
-    let Some(end) = open(pid) else { return Ok(None) };
-    Ok(Some(Postmaster { pid, child: None, end: watch(end)? }))
+    Ok(PidFd::open(pid)?.map(|end| Postmaster { pid, child: None, end }))
 }
 
 /// The pid of the live process that serves this data directory: postmaster.pid names it and it works there.
@@ -139,8 +133,8 @@ pub fn spawn(config: &Config, settings: &Settings, wanted: &Wanted) -> Result<Po
         .spawn()
         .map_err(|source| Error::Program { program, source })?;
     let pid = child.id() as i32;
-    let end = open(pid).ok_or_else(|| Error::Other("the new postmaster cannot be watched".into()))?;
-    Ok(Postmaster { pid, child: Some(child), end: watch(end)? })
+    let end = PidFd::open(pid)?.ok_or_else(|| Error::Other("the new postmaster cannot be watched".into()))?;
+    Ok(Postmaster { pid, child: Some(child), end })
 }
 
 /// With its socket inside the data directory, PostgreSQL leaves a lock there that pg_basebackup and pg_rewind
@@ -171,14 +165,6 @@ pub fn is_alive(pid: i32) -> bool {
     crate::supervise::start_time(pid).is_some()
 }
 
-fn open(pid: i32) -> Option<OwnedFd> {
-    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
-}
-
-fn watch(fd: OwnedFd) -> Result<Async<OwnedFd>, Error> {
-    Async::new_nonblocking(fd).map_err(|error| Error::Other(format!("the postmaster cannot be watched: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,7 +192,7 @@ mod tests {
     async fn the_end_of_a_process_is_heard_of() {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id() as i32;
-        let postmaster = Postmaster { pid, child: None, end: watch(open(pid).unwrap()).unwrap() };
+        let postmaster = Postmaster { pid, child: None, end: PidFd::open(pid).unwrap().unwrap() };
         signal(pid, Signal::SIGKILL);
         postmaster.ended().await;
         child.wait().unwrap();

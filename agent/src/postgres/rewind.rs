@@ -7,7 +7,7 @@ use crate::config::{Config, Settings};
 use crate::decide::{LeaderTimeline, Upstream};
 
 use super::sql::Connection;
-use super::{Error, conf, conninfo, datadir, pgpass, postmaster, program};
+use super::{Error, conf, conninfo, datadir, durable, pgpass, postmaster, program};
 
 /// What a running leader says about its timeline and the former ones.
 pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> Result<LeaderTimeline, Error> {
@@ -56,14 +56,19 @@ pub async fn rewind(config: &Config, from: &Upstream) -> Result<(), Error> {
     // Its connection must not wait for a synchronous standby.
     command.envs(pgpass::environment(config));
     command.env("PGOPTIONS", "-c statement_timeout=0 -c synchronous_commit=local");
+    let flush = durable::major_version(&config.data_dir).is_some_and(|major| major >= 12);
+    if flush {
+        command.arg("--no-sync");
+    }
     // Until it has ended well, the directory must not be started; if it is killed, not even by its next life.
-    datadir::mark_rewinding(&config.data_dir)?;
+    datadir::mark_rewinding(&config.data_dir).await?;
     let result = match tokio::time::timeout(LONGEST, program::run(command)).await {
+        Ok(Ok(_)) if flush => durable::flush(&config.data_dir).await,
         Ok(result) => result.map(|_| ()),
         Err(_) => Err(Error::Other("pg_rewind did not end within a day".into())),
     };
     if result.is_ok() || result.as_ref().is_err_and(Error::is_about_connecting) {
-        datadir::unmark(&config.data_dir)?;
+        datadir::unmark(&config.data_dir).await?;
     }
     result
 }

@@ -1,6 +1,6 @@
 //! Stopping PostgreSQL.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -8,13 +8,14 @@ use crate::config::{Config, Settings};
 use crate::decide::StopMode;
 
 use super::sql::Connection;
-use super::{postmaster, program};
+use super::{pidfd, postmaster, program};
 
-const LOOK: Duration = Duration::from_millis(10);
 /// What a checkpoint before the stop may take.
 const CHECKPOINT: Duration = Duration::from_secs(60);
 /// The postmaster kills its children itself after 5 s of an immediate stop; then it is killed.
 const IMMEDIATE: Duration = Duration::from_secs(8);
+/// Between two rounds of killing.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Stops the postmaster and returns when it is gone. `limit` turns a clean stop into an immediate one.
 pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode, limit: Option<Duration>) {
@@ -40,7 +41,7 @@ pub async fn stop(config: &Config, settings: &Settings, pid: i32, mode: StopMode
     let dir = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
     // What the postmaster started meanwhile is seen the next time.
     while postmaster::kill_all(&dir) | postmaster::is_alive(pid) {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -63,12 +64,11 @@ async fn checkpoint(config: &Config, settings: &Settings) {
 
 /// Waits for the end; false if it did not come within `limit`. A zombie counts as gone.
 async fn gone(pid: i32, limit: Option<Duration>) -> bool {
-    let begun = Instant::now();
-    while postmaster::is_alive(pid) {
-        if limit.is_some_and(|limit| begun.elapsed() > limit) {
-            return false;
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, pidfd::end_of(pid)).await.is_ok(),
+        None => {
+            pidfd::end_of(pid).await;
+            true
         }
-        tokio::time::sleep(LOOK).await;
     }
-    true
 }
