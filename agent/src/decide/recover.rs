@@ -22,7 +22,7 @@ pub(super) fn down(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     match &cluster.leader {
         Some(leader) if view.is_mine(leader) => with_lease(view, cluster, now),
         Some(_) => rejoin(view, cluster, now),
-        None => alone(view, cluster, now),
+        None => handed_over(view, cluster, now).unwrap_or_else(|| alone(view, now)),
     }
 }
 
@@ -103,14 +103,16 @@ fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
 /// For this long after it has handed over, a node waits for its successor.
 const SUCCESSOR: Duration = Duration::from_secs(2);
 
-/// Nobody leads: come up as a standby, so that the race can tell who is ahead.
-fn alone(view: &View, cluster: &Cluster, now: Moment) -> Decision {
-    // A standby of nobody would only have to be pointed at the successor a moment later, and its start would take
-    // the machine's time just when the successor is promoted.
+/// A standby of nobody would only have to be pointed at the successor a moment later, and its start would take the
+/// machine's time just when the successor is promoted.
+fn handed_over(view: &View, cluster: &Cluster, now: Moment) -> Option<Decision> {
     let left = view.facts.leaderless_since.map_or(SUCCESSOR, |since| SUCCESSOR.saturating_sub(now.since(since)));
-    if !left.is_zero() && failover::hands_over(view, cluster) {
-        return Decision::wait("handed over: waiting for the new leader").recheck(left);
-    }
+    let waits = !left.is_zero() && failover::hands_over(view, cluster);
+    waits.then(|| Decision::wait("handed over: waiting for the new leader").recheck(left))
+}
+
+/// Nobody leads: come up as a standby, so that the race can tell who is ahead.
+fn alone(view: &View, now: Moment) -> Decision {
     if crashed_primary(view) && !view.facts.crash_recovered {
         return run(view, Job::CrashRecover, "was not stopped cleanly: finishing crash recovery first", now);
     }
