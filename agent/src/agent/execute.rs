@@ -118,6 +118,10 @@ impl Agent {
     fn chore(&mut self, chore: Chore) {
         let resting = self.busy.resting.get(name(&chore)).is_some_and(|until| Moment::now() < *until);
         let Some(pid) = self.pid.filter(|_| !resting && self.busy.chores.insert(name(&chore))) else { return };
+        if matches!(chore, Chore::SyncNames(_)) {
+            // From now on commits may obey the old setting or the new one.
+            self.view.facts.sync_setting = None;
+        }
         let (config, settings, events) = (self.config.clone(), self.view.settings.clone(), self.events.clone());
         tokio::spawn(async move {
             let result = jobs::chore(&config, &settings, &chore, pid).await;

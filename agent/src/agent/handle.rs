@@ -32,6 +32,7 @@ impl Agent {
             Event::Terminate => {
                 tracing::info!("asked to stop");
                 self.view.stopping = true;
+                self.view.facts.leaving_since.get_or_insert(Moment::now());
             }
             Event::Reload => self.reload(),
             Event::Reloaded => self.tell(Happened::Reload, decide::role(&self.view)),
@@ -59,7 +60,12 @@ impl Agent {
                 pg.can_rewind = observed.can_rewind;
                 pg.observed = asked;
                 let streams = observed.server.is_streaming();
-                pg.server = Some(observed.server);
+                let mut server = observed.server;
+                if let Some(before) = pg.server.as_ref().filter(|before| before.in_recovery && server.in_recovery) {
+                    // While nothing streams, PostgreSQL may only know of the timeline that it last flushed blocks of.
+                    server.timeline = server.timeline.max(before.timeline);
+                }
+                pg.server = Some(server);
                 if streams && datadir::is_set_aside(&self.config.data_dir) {
                     self.forget_aside();
                 }

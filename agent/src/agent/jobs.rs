@@ -151,7 +151,7 @@ pub(super) fn watch(postmaster: Postmaster, events: Sender<Event>) {
 /// Does a chore; a WAL position where the chore has one to tell.
 pub(super) async fn chore(config: &Config, settings: &Settings, chore: &Chore, pid: i32) -> Result<Option<Lsn>, Error> {
     match chore {
-        Chore::SyncNames(names) => chores::set_sync_names(config, settings, names, pid).await.map(Some),
+        Chore::SyncNames(names) => chores::set_sync_names(config, settings, names, pid).await,
         Chore::Slots { create, drop, advance } => {
             slots::physical(config, settings, create, drop, advance).await.map(|()| None)
         }

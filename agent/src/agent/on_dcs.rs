@@ -99,7 +99,8 @@ impl Agent {
         if before.is_none_or(|before| lead(before) != lead(cluster)) {
             self.view.facts.leader_changed = now;
         }
-        if cluster.leader.is_some() {
+        if let Some(leader) = &cluster.leader {
+            self.view.facts.last_leader = Some(leader.name.clone());
             self.view.facts.leaderless_since = None;
         } else if self.view.facts.leaderless_since.is_none() {
             self.view.facts.leaderless_since = Some(now);

@@ -265,6 +265,11 @@ pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut 
         let line = tree.nearest(&["watchdog", "mode"]).map_or(0, |key| key.line);
         warnings.push(Warning { file: file.into(), line, text });
     }
+    for (switch, priority) in [("nofailover", "failover_priority"), ("nosync", "sync_priority")] {
+        let line = tree.nearest(&["tags", switch]).map_or(0, |key| key.line);
+        let conflict = conflict(&r, switch, priority).map(|text| Warning { file: file.into(), line, text });
+        warnings.extend(conflict);
+    }
     Ok(Config {
         scope,
         watchdog,
@@ -292,6 +297,27 @@ pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut 
         authentication: authentication(&r)?,
         tags: r.map(&["tags"])?.into_iter().filter(|(name, value)| tag_is_published(name, value, &r)).collect(),
         postgresql,
+    })
+}
+
+/// The two tags say different things: the switch counts. In Patroni's words, which are Python's.
+fn conflict(r: &Reader, switch: &str, priority: &str) -> Option<String> {
+    let on = r.get(&["tags", switch])?;
+    let on = match on {
+        Value::Null => return None,
+        Value::Bool(on) => *on,
+        Value::String(text) => !text.is_empty(),
+        other => other.as_f64() != Some(0.0),
+    };
+    let number = match r.get(&["tags", priority])? {
+        Value::String(text) => text.trim().parse().ok()?,
+        number => number.as_i64()?,
+    };
+    let said = if on { "True" } else { "False" };
+    (on == (number > 0)).then(|| {
+        format!(
+            "Conflicting configuration between {switch}: {said} and {priority}: {number}. Defaulting to {switch}: {said}"
+        )
     })
 }
 
@@ -413,6 +439,24 @@ mod tests {
         assert!(invalid.help.unwrap().contains("indentation"));
         let wrong = REFERENCE.replace("connect_address: pg-master:8008", "connect_address: pg-master:port");
         assert!(config(&wrong).unwrap_err().to_string().contains("postgres0.yml:6"));
+    }
+
+    #[test]
+    fn a_switch_and_a_priority_that_contradict_each_other_are_told() {
+        let warned = |tags: &str| {
+            let text = REFERENCE.split("tags:").next().unwrap().to_owned() + "tags:" + tags;
+            let (_, warnings) = config(&text).unwrap();
+            warnings.into_iter().map(|warning| warning.text).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            warned("\n  nofailover: true\n  failover_priority: 1\n  nosync: false\n  sync_priority: 0\n"),
+            [
+                "Conflicting configuration between nofailover: True and failover_priority: 1. \
+                 Defaulting to nofailover: True",
+                "Conflicting configuration between nosync: False and sync_priority: 0. Defaulting to nosync: False",
+            ]
+        );
+        assert!(warned("\n  nofailover: false\n  failover_priority: 1\n  nosync: true\n").is_empty());
     }
 
     #[test]

@@ -20,6 +20,10 @@ pub enum SyncMode {
     On {
         strict: bool,
     },
+    /// Commits wait for any `synchronous_node_count` of the standbys, and a new leader needs their votes.
+    Quorum {
+        strict: bool,
+    },
 }
 
 /// Everything that may change while the agent runs.
@@ -189,8 +193,7 @@ impl Section<'_> {
 fn sync_mode(dynamic: &Map<String, Value>) -> SyncMode {
     let strict = flag(dynamic.get("synchronous_mode_strict")).unwrap_or(false);
     match dynamic.get("synchronous_mode") {
-        // Every commit waits for a fixed standby, which is never less than what a quorum asks for.
-        Some(Value::String(text)) if text.eq_ignore_ascii_case("quorum") => SyncMode::On { strict },
+        Some(Value::String(text)) if text.eq_ignore_ascii_case("quorum") => SyncMode::Quorum { strict },
         value if flag(value) == Some(true) => SyncMode::On { strict },
         _ => SyncMode::Off,
     }
@@ -266,7 +269,9 @@ mod tests {
             json!({"ttl": "1min", "primary_start_timeout": "5s", "master_start_timeout": 9, "synchronous_mode": "quorum"}),
         );
         assert_eq!((s.ttl.as_secs(), s.primary_start_timeout.as_secs()), (60, 5));
-        assert_eq!(s.sync_mode, SyncMode::On { strict: false });
+        assert_eq!(s.sync_mode, SyncMode::Quorum { strict: false });
+        let s = settings(json!({"synchronous_mode": "Quorum", "synchronous_mode_strict": "on"}));
+        assert_eq!(s.sync_mode, SyncMode::Quorum { strict: true });
         assert_eq!(settings(json!({"maximum_lag_on_syncnode": 100})).maximum_lag_on_syncnode, Some(100));
     }
 }

@@ -36,9 +36,10 @@ impl Store {
                 self.settle("initialize", within(self.client.delete(&path, Some(*version))).await)?;
             }
             Write::Config { json, version } => self.put("config", json.as_bytes(), *version).await?,
-            Write::AcquireLeader => {
+            Write::AcquireLeader { sync: None } => {
                 self.create("leader", self.name.as_bytes(), &EPHEMERAL).await?;
             }
+            Write::AcquireLeader { sync: Some(version) } => self.acquire(*version).await?,
             Write::ReclaimLeader => self.reclaim().await?,
             Write::ReleaseLeader => self.release().await?,
             Write::Status { status, version } => self.put("status", status.to_json().as_bytes(), *version).await?,
@@ -101,6 +102,15 @@ impl Store {
         writer.add_create(path, data, &EPHEMERAL)?;
         let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
         self.settle(path, committed).map(|_| ())
+    }
+
+    /// The leader key, unless it is there or the sync key has another version.
+    async fn acquire(&self, sync: i32) -> Result<(), Error> {
+        let mut writer = self.client.new_multi_writer();
+        writer.add_check_version(&self.paths.key("sync"), sync)?;
+        writer.add_create(&self.paths.key("leader"), self.name.as_bytes(), &EPHEMERAL)?;
+        let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
+        self.settle("leader", committed).map(|_| ())
     }
 
     /// Makes a leader key of our own name, left by an earlier session of this node, ours.

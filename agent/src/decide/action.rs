@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{Failover, History, Lsn, MemberData, Status, Sync};
+use crate::cluster::{Cluster, Failover, History, Lsn, MemberData, Status, Sync};
 
 use super::view::{JobKind, Upstream};
 
@@ -97,8 +97,11 @@ pub enum Write {
         json: String,
         version: Option<i32>,
     },
-    /// Creates the leader key, owned by our session.
-    AcquireLeader,
+    /// Creates the leader key, owned by our session; with `sync` only if that still is the version of the sync
+    /// key: somebody else who has led meanwhile has changed it.
+    AcquireLeader {
+        sync: Option<i32>,
+    },
     /// Replaces a leader key of our own name that a former session of ours owns.
     ReclaimLeader,
     /// Deletes the leader key if our session owns it.
@@ -211,6 +214,13 @@ pub enum Chore {
     },
     /// Follow another upstream (nobody if `None`); by reload, or by restart before PostgreSQL 13.
     Follow(Option<Upstream>),
+}
+
+impl Write {
+    /// Takes the lease, for reasons that `cluster` gave.
+    pub fn acquire(cluster: &Cluster) -> Write {
+        Write::AcquireLeader { sync: cluster.sync.as_ref().map(|sync| sync.version) }
+    }
 }
 
 impl Job {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::view::upstream;
-use super::{Action, DataDir, Decision, Job, JobKind, Phase, Process, View, Write, recover};
+use super::{DataDir, Decision, Job, JobKind, Phase, Process, View, Write, recover};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Initialize, Member};
 use crate::exit;
@@ -188,7 +188,7 @@ fn announce(view: &View, cluster: &Cluster, ours: u64, initialize: &Initialize) 
     if cluster.config.is_none() {
         decision.actions.push(Write::Config { json: view.me.initial_config.clone(), version: None }.into());
     }
-    decision.actions.push(Action::Write(Write::AcquireLeader));
+    decision.actions.push(Write::acquire(cluster).into());
     decision
 }
 
@@ -293,7 +293,7 @@ mod tests {
         assert!(matches!(actions[0], Action::Write(Write::Member(_))));
         assert_eq!(actions[1], Write::SetInitialize { system_identifier: SYSID, version: Some(0) }.into());
         assert!(matches!(actions[2], Action::Write(Write::Config { .. })));
-        assert_eq!(actions[3], Write::AcquireLeader.into());
+        assert!(matches!(actions[3], Action::Write(Write::AcquireLeader { .. })));
     }
 
     #[test]

@@ -37,8 +37,14 @@ pub(super) fn requested(view: &View, cluster: &Cluster, server: &Server, now: Mo
     let Some(answers) = answers else {
         return Some(Decision::act("a switchover is asked for: asking the candidates", Action::AskPeers(asked)));
     };
-    if !able.iter().any(|member| is_ready(view, server, answers, member)) {
+    let ready = able.iter().filter(|member| is_ready(view, server, answers, member)).count();
+    if ready == 0 {
         return Some(clear(cluster, "no candidate answers and is near enough"));
+    }
+    // Whoever takes over needs the votes of the others.
+    let quorum = cluster.sync().quorum as usize;
+    if failover.candidate.is_none() && ready <= quorum {
+        return Some(clear(cluster, &format!("Quorum requirement {quorum} can not be reached")));
     }
     let stop = Job::Stop { mode: StopMode::Fast { checkpoint: true } };
     Some(Decision::act("a switchover is asked for: stopping to hand over", stop))
@@ -57,7 +63,8 @@ pub(super) fn hands_over(view: &View, cluster: &Cluster) -> bool {
     })
 }
 
-/// Members that could take over; for a switchover in synchronous mode only the synchronous ones.
+/// Members that could take over; in synchronous mode only the synchronous ones, unless a failover by hand names
+/// another.
 pub(super) fn candidates<'a>(
     view: &'a View,
     cluster: &'a Cluster,
@@ -66,9 +73,10 @@ pub(super) fn candidates<'a>(
 ) -> impl Iterator<Item = &'a Member> {
     let sync = cluster.sync();
     cluster.members.values().filter(move |member| {
-        let named = named.is_none_or(|name| name == member.name);
-        let synchronous = !sync.is_active() || sync.has_standby(&member.name) || (!switchover && named);
-        member.name != view.me.name && named && synchronous && member.data.is_running() && member.data.may_lead()
+        let chosen = named.is_none_or(|name| name == member.name);
+        let by_hand = named.is_some() && !switchover;
+        let synchronous = !sync.is_active() || sync.has_standby(&member.name) || by_hand;
+        member.name != view.me.name && chosen && synchronous && member.data.is_running() && member.data.may_lead()
     })
 }
 

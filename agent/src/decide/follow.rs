@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use indexmap::IndexMap;
+use serde_json::Value;
+
 use super::rewind::{Need, needed_while_running};
 use super::view::upstream;
 use super::{Chore, Decision, Job, Server, StopMode, Upstream, View, recover, slots};
@@ -29,16 +32,18 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
     if let Some(decision) = gone_another_way(view, cluster, server, &leader, now) {
         return decision;
     }
-    let source = replicate_from(view, cluster).unwrap_or(leader);
-    let wrong_slot = view.settings.use_slots && server.upstream_slot != slots::slot_name(&view.me.name);
-    if server.upstream.as_ref() != Some(&source) || wrong_slot {
-        let status = format!("following {}:{} (leader {name})", source.host, source.port);
-        return Decision::act(status, Chore::Follow(Some(source))).recheck(NOT_STREAMING);
+    let source = source(view, cluster, leader);
+    let wrong_slot =
+        view.settings.use_slots && source.is_some() && server.upstream_slot != slots::slot_name(&view.me.name);
+    if server.upstream != source || wrong_slot {
+        let from = source.as_ref().map_or("nobody".into(), |source| format!("{}:{}", source.host, source.port));
+        return Decision::act(format!("following {from} (leader {name})"), Chore::Follow(source))
+            .recheck(NOT_STREAMING);
     }
     let status = format!("no action. I am ({}), a secondary, and following a leader ({name})", view.me.name);
     let mut decision = Decision::wait(status);
     decision.actions.extend(slots::chores(view, cluster, server));
-    if server.is_streaming() {
+    if server.is_streaming() || source.is_none() {
         return decision;
     }
     let ready = cluster.leader_member().is_some_and(|leader| leader.data.is_running());
@@ -73,13 +78,32 @@ fn gone_another_way(
     Some(Decision::act(status, Job::Stop { mode: StopMode::Fast { checkpoint: false } }))
 }
 
-/// The member that the tag `replicatefrom` names, if it runs and does not itself replicate from us.
+/// Whom this node streams from while another one leads: the leader, unless its tags say otherwise.
+pub(super) fn source(view: &View, cluster: &Cluster, leader: Upstream) -> Option<Upstream> {
+    match (MemberData { tags: view.me.tags.clone(), ..Default::default() }).tag("nostream") {
+        true => None,
+        false => Some(replicate_from(view, cluster).unwrap_or(leader)),
+    }
+}
+
+/// The member that the tag `replicatefrom` names, if it runs and does not itself, directly or by others,
+/// replicate from us: such a ring would be cut off from the leader.
 fn replicate_from(view: &View, cluster: &Cluster) -> Option<Upstream> {
-    let data = MemberData { tags: view.me.tags.clone(), ..Default::default() };
-    let name = data.tags.get("replicatefrom")?.as_str()?.to_owned();
-    let member = cluster.members.get(&name).filter(|member| member.name != view.me.name && member.data.is_running())?;
-    let back = member.data.tags.get("replicatefrom").and_then(|tag| tag.as_str());
-    (back != Some(&view.me.name)).then(|| upstream(member))?
+    let named = |tags: &IndexMap<String, Value>| {
+        let name = tags.get("replicatefrom")?.as_str()?;
+        cluster.members.get(name).filter(|member| member.data.is_running())
+    };
+    let member = named(&view.me.tags)?;
+    let mut next = Some(member);
+    // A chain without a ring is no longer than there are members.
+    for _ in 0..=cluster.members.len() {
+        let Some(link) = next.filter(|link| cluster.leader_name() != Some(&link.name)) else { break };
+        if link.name == view.me.name {
+            return None;
+        }
+        next = named(&link.data.tags);
+    }
+    upstream(member)
 }
 
 #[cfg(test)]
@@ -135,6 +159,44 @@ mod tests {
         view.me.tags.insert("replicatefrom".into(), "pg3".into());
         assert_eq!(first(&view), follow("127.0.1.3"));
         view.dcs.cluster.as_mut().unwrap().members["pg3"].data.state = "stopped".into();
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_ring_of_such_tags_is_broken_by_following_the_leader() {
+        let mut view = replica();
+        let replicate = |view: &mut View, name: &str, from: &str| {
+            view.dcs.cluster.as_mut().unwrap().members[name].data.tags.insert("replicatefrom".into(), from.into());
+        };
+        for (name, host) in [("pg3", "127.0.1.3"), ("pg4", "127.0.1.4")] {
+            add_member(&mut view, name, host);
+        }
+        view.me.tags.insert("replicatefrom".into(), "pg3".into());
+        replicate(&mut view, "pg1", "pg3");
+        replicate(&mut view, "pg3", "pg4");
+        assert_eq!(first(&view), follow("127.0.1.3"));
+        replicate(&mut view, "pg4", "pg1");
+        assert_eq!(wanted(&view), []);
+        // A ring that this node hangs on, without being a part of it, is broken by its own members.
+        replicate(&mut view, "pg4", "pg3");
+        assert_eq!(first(&view), follow("127.0.1.3"));
+        // The leader's own tag does not count while it leads.
+        replicate(&mut view, "pg3", "pg2");
+        replicate(&mut view, "pg2", "pg1");
+        assert_eq!(first(&view), follow("127.0.1.3"));
+        view.me.tags.insert("replicatefrom".into(), "pg1".into());
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn with_the_tag_nostream_a_standby_follows_nobody_and_needs_no_slot() {
+        let mut view = replica();
+        view.me.tags.insert("nostream".into(), true.into());
+        assert_eq!(first(&view), Chore::Follow(None).into());
+        server(&mut view).upstream = None;
+        server(&mut view).upstream_slot = String::new();
+        server(&mut view).wal_receiver = None;
+        (server(&mut view).startup, view.facts.leader_changed) = (Some(42), NOW);
         assert_eq!(wanted(&view), []);
     }
 

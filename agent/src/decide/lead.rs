@@ -6,8 +6,7 @@ use super::{
     Action, Chore, Decision, Job, JobKind, Process, Server, StopMode, View, Write, failover, race, slots, sync,
 };
 use crate::clock::Moment;
-use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Sync};
-use crate::config::SyncMode;
+use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize};
 
 /// How often the leader looks while a standby is about to stream.
 const STANDBY_IS_COMING: Duration = Duration::from_millis(250);
@@ -53,12 +52,12 @@ fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
         return Decision::act("the promotion failed: giving the lease back", Write::ReleaseLeader);
     }
     let mut decision = Decision::wait("holding the lease: promoting");
-    // The request goes last: it may be what entitles us.
-    decision.actions.extend(sync::nobody_but_me(view, cluster).map(Action::Write));
+    // Patroni's order. The request may be what entitles us, so both are written before we look again.
     if let Some(failover) = cluster.failover.as_ref().filter(|failover| !failover.value.is_empty()) {
         let version = Some(failover.version);
         decision.actions.push(Write::Failover { failover: Failover::default(), version }.into());
     }
+    decision.actions.extend(sync::nobody_but_me(view, cluster).map(Action::Write));
     if !decision.actions.is_empty() {
         return decision;
     }
@@ -95,11 +94,6 @@ fn missing_keys(view: &View, cluster: &Cluster) -> Vec<Write> {
     }
     if cluster.config.is_none() {
         writes.push(Write::Config { json: view.me.initial_config.clone(), version: None });
-    }
-    // Switched off while the key still names somebody: a stale name could bar a good candidate.
-    if view.settings.sync_mode == SyncMode::Off && cluster.sync().is_active() {
-        let version = cluster.sync.as_ref().map(|sync| sync.version);
-        writes.push(Write::Sync { sync: Sync::default(), version });
     }
     writes
 }
@@ -169,8 +163,8 @@ mod tests {
         assert_eq!(
             wanted(&view),
             [
-                Write::Sync { sync: Sync::new("pg1", []), version: Some(0) }.into(),
                 Write::Failover { failover: Failover::default(), version: Some(3) }.into(),
+                Write::Sync { sync: Sync::new("pg1", []), version: Some(0) }.into(),
             ]
         );
         view.dcs.cluster.as_mut().unwrap().failover = None;
@@ -195,7 +189,7 @@ mod tests {
         assert_eq!(first(&view), Write::ReleaseLeader.into());
         let failover = Failover { candidate: Some("pg1".into()), ..Default::default() };
         view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 3 });
-        assert!(matches!(first(&view), Action::Write(Write::Sync { .. })));
+        assert!(matches!(first(&view), Action::Write(Write::Failover { .. })));
         let mut view = primary();
         set_sync(&mut view, Sync::new("pg2", []));
         assert_eq!(first(&view), Job::Stop { mode: StopMode::Immediate }.into());

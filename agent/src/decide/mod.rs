@@ -74,7 +74,7 @@ fn policy(view: &View, now: Moment) -> Decision {
         return decision;
     }
     if view.stopping {
-        return shut_down(view);
+        return shut_down(view, now);
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.is_current(now)) else {
         if let Some(decision) = recover::without_dcs(view, now) {
@@ -110,7 +110,10 @@ fn policy(view: &View, now: Moment) -> Decision {
 }
 
 /// SIGTERM: stop PostgreSQL cleanly, then give the lease back, then go.
-fn shut_down(view: &View) -> Decision {
+fn shut_down(view: &View, now: Moment) -> Decision {
+    if let Some(decision) = sync::waits_to_leave(view, now).filter(|_| view.job.is_none()) {
+        return decision;
+    }
     if view.pg.process == Process::Up || view.job.as_ref().is_some_and(|job| job.kind != JobKind::Stop) {
         if view.job.as_ref().is_some_and(|job| job.kind == JobKind::Stop) {
             return Decision::wait("stopping PostgreSQL");
@@ -135,7 +138,7 @@ fn paused(view: &View, cluster: &crate::cluster::Cluster) -> Decision {
     let primary = view.pg.is_primary() && view.pg.process == Process::Up;
     match &cluster.leader {
         None if primary && cluster.initialize.as_ref().is_some_and(|i| i.system_identifier().is_some()) => {
-            Decision::act("paused: a running primary takes the free lease", Write::AcquireLeader)
+            Decision::act("paused: a running primary takes the free lease", Write::acquire(cluster))
         }
         Some(leader) if view.is_mine(leader) && !primary => {
             Decision::act("paused: PostgreSQL does not run as a primary; giving the lease back", Write::ReleaseLeader)

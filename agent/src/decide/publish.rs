@@ -1,6 +1,6 @@
 //! What this node says about itself and, as the leader, about the cluster.
 
-use super::{Action, Decision, JobKind, Process, Role, Server, View, Write, slots};
+use super::{Action, Decision, JobKind, Process, Role, Server, View, Write, slots, sync};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, MemberData, MemberRole, PgState, Status};
 
@@ -40,6 +40,10 @@ pub fn member(view: &View) -> MemberData {
         pause: view.settings.pause,
         ..MemberData::default()
     };
+    if sync::is_leaving(view) {
+        data.tags.insert("nosync".into(), true.into());
+        data.tags.insert("sync_priority".into(), 0.into());
+    }
     if let Some(server) = server.filter(|_| !busy) {
         positions(server, &mut data);
     }

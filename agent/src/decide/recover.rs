@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rewind::{Need, needed};
 use super::{
     Action, ControlState, DataDir, Decision, Job, JobKind, JobView, LeaderTimeline, Process, Role, StartAs, StopMode,
-    Upstream, View, Write, failover, final_status, health,
+    Upstream, View, Write, failover, final_status, follow, health,
 };
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -124,7 +124,8 @@ fn rejoin(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     let Some(leader) = view.leader_upstream(cluster) else {
         return Decision::wait("waiting for the leader's member key").recheck(SOON);
     };
-    let follow = |why: &str, now| start(view, StartAs::Standby(Some(leader.clone())), why, now);
+    let source = follow::source(view, cluster, leader.clone());
+    let follow = |why: &str, now| start(view, StartAs::Standby(source.clone()), why, now);
     let Some(control) = &view.pg.control else {
         return follow("the control file cannot be read: starting as a standby", now);
     };
@@ -191,7 +192,7 @@ fn diverged(view: &View, cluster: &Cluster, timeline: &LeaderTimeline, leader: U
     }
     let reason = "has gone another way than the leader and may not be rewound: starting all the same. To replace the \
                   data, empty the data directory, or set use_pg_rewind or remove_data_directory_on_diverged_timelines";
-    start(view, StartAs::Standby(Some(leader)), reason, now)
+    start(view, StartAs::Standby(follow::source(view, cluster, leader)), reason, now)
 }
 
 /// What the leader said about its timeline under its present lease.

@@ -233,6 +233,7 @@ pub struct WalSender {
     pub state: String,
     pub sync_state: String,
     pub sync_priority: i32,
+    pub written: Lsn,
     pub flushed: Lsn,
     pub replayed: Lsn,
 }
@@ -331,7 +332,7 @@ pub struct Facts {
     pub rewind_failed: bool,
     /// pg_rewind has made this directory fit for that leader timeline.
     pub rewound_to: Option<u32>,
-    /// How synchronous_standby_names was set last.
+    /// How synchronous_standby_names was set last; `None` while it is being changed.
     pub sync_setting: Option<SyncSetting>,
     /// When we last wrote our member key and the status.
     pub member_written: Moment,
@@ -344,6 +345,10 @@ pub struct Facts {
     pub stop_mode: Option<StopMode>,
     /// When we first saw that there is no leader.
     pub leaderless_since: Option<Moment>,
+    /// Who led last, as far as we have seen.
+    pub last_leader: Option<String>,
+    /// Since when this node, which is to be stopped, asks the leader to do without it as a synchronous standby.
+    pub leaving_since: Option<Moment>,
 }
 
 /// PostgreSQL's ends that nobody asked for, as long as each follows soon on the one before.

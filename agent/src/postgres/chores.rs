@@ -19,13 +19,14 @@ const TAKES_EFFECT: Duration = Duration::from_secs(5);
 const CHECKPOINTER_IDLE: Duration = Duration::from_millis(200);
 const CHECKPOINTER_BUSY: Duration = Duration::from_secs(2);
 
-/// Sets `synchronous_standby_names`. The answer is a WAL position from which on every commit obeys it.
+/// Sets `synchronous_standby_names`. The answer is a WAL position from which on every commit obeys it; none on a
+/// standby, which commits nothing.
 ///
 /// A commit waits if the checkpointer has told the shared memory that there are synchronous standbys, which
 /// it does when it reads the configuration: at once if it is idle. A session that sees the new value shows
 /// only that the signal was sent. So the position is taken when the checkpointer has been idle for a while
 /// after that, or after the 2 s that Patroni waits. Every commit that was acknowledged before is flushed by then.
-pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, pid: i32) -> Result<Lsn, Error> {
+pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, pid: i32) -> Result<Option<Lsn>, Error> {
     let (standby, at_least) = (standby(config), at_least(config).await);
     let wanted = Wanted { sync_names: names.to_owned(), standby, at_least, ..Wanted::default() };
     let connection = Connection::local(config, settings).await?;
@@ -41,11 +42,11 @@ pub async fn set_sync_names(config: &Config, settings: &Settings, names: &str, p
         tokio::time::sleep(LOOK).await;
     }
     if connection.text("SELECT pg_is_in_recovery()").await?.as_deref() == Some("t") {
-        return Ok(Lsn(0));
+        return Ok(None);
     }
     checkpointer_has_read(&connection).await?;
     let position = connection.text("SELECT pg_current_wal_flush_lsn()").await?.unwrap_or_default();
-    position.parse().map_err(|_| Error::Other(format!("`{position}` is no WAL position")))
+    position.parse().map(Some).map_err(|_| Error::Other(format!("`{position}` is no WAL position")))
 }
 
 const CURRENT_NAMES: &str = "SELECT current_setting('synchronous_standby_names')";

@@ -117,6 +117,9 @@ impl World {
         let target = self.agent_target(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let Some(epoch) = agent.epoch.filter(|_| agent.busy.chores.insert(name(&chore))) else { return };
+        if matches!(chore, Chore::SyncNames(_)) {
+            agent.view.facts.sync_setting = None;
+        }
         let delay = self.random.delay(1, 10);
         self.after(delay, target, Event::ChoreStep { chore, epoch });
     }

@@ -217,6 +217,7 @@ impl World {
     pub fn stop_agent(&mut self, node: usize) {
         if let Some(agent) = &mut self.nodes[node].agent {
             agent.view.stopping = true;
+            agent.view.facts.leaving_since.get_or_insert(Moment(self.now));
             let target = self.agent_target(node);
             self.after(1, target, Event::Wake(u64::MAX));
         }

@@ -152,7 +152,8 @@ impl World {
         for slot in retained {
             facts.members_seen.entry(slot.clone()).or_insert(Moment(now));
         }
-        if cluster.leader.is_some() {
+        if let Some(leader) = &cluster.leader {
+            facts.last_leader = Some(leader.name.clone());
             facts.leaderless_since = None;
         } else if facts.leaderless_since.is_none() {
             facts.leaderless_since = Some(Moment(now));
@@ -314,7 +315,8 @@ impl World {
         let end = self
             .server(node)
             .filter(|server| server.epoch == epoch && server.answers())
-            .map(|server| if server.is_primary() { self.wal.end(self.nodes[node].data.tip) } else { Lsn(0) });
+            .filter(|server| server.is_primary())
+            .map(|_| self.wal.end(self.nodes[node].data.tip));
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.chores.remove(name(&chore));
         agent.need.observation = true;

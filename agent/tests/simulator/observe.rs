@@ -55,6 +55,7 @@ impl World {
                 state: if sender.streaming { "streaming" } else { "catchup" }.into(),
                 sync_state: sync_state.into(),
                 sync_priority,
+                written: sender.flushed,
                 flushed: sender.flushed,
                 replayed: sender.flushed,
                 ..WalSender::default()

@@ -201,8 +201,9 @@ impl ZooKeeper {
                 let config = DynamicConfig::parse(json.as_bytes()).unwrap_or_default();
                 set(&mut keys.config, &config, *version)
             }
-            Write::AcquireLeader => {
-                let free = keys.leader.is_none();
+            Write::AcquireLeader { sync } => {
+                let unchanged = sync.is_none_or(|sync| keys.sync.as_ref().is_some_and(|key| key.version == sync));
+                let free = keys.leader.is_none() && unchanged;
                 if free {
                     keys.leader = Some(leader());
                 }
@@ -265,7 +266,9 @@ mod tests {
     fn a_session_ends_on_a_tick_with_its_keys_and_the_watchers_hear_of_it() {
         let mut server = ZooKeeper::new(2000);
         let (one, other) = (session(&mut server, 1), session(&mut server, 2));
-        assert!(write(&mut server, one, Write::AcquireLeader) && !write(&mut server, other, Write::AcquireLeader));
+        let acquire = |sync| Write::AcquireLeader { sync };
+        assert!(!write(&mut server, one, acquire(Some(0))) && write(&mut server, one, acquire(None)));
+        assert!(!write(&mut server, other, acquire(None)));
         server.handle(3000, 2, Some(other), &Request::Watch);
         assert_eq!(server.next_expiry(), Some(42_000));
         assert!(server.expire(41_999).is_empty());
