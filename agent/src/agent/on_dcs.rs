@@ -166,7 +166,7 @@ impl Agent {
             match (&write, written) {
                 (Write::Member(_), _) => self.view.facts.member_written = now,
                 (Write::Status { .. }, _) => self.view.facts.status_written = now,
-                (Write::AcquireLeader, _) => self.lease_is_new(now),
+                (Write::AcquireLeader { .. }, _) => self.lease_is_new(now),
                 (_, Written::Initialize { created }) => self.view.facts.initialize_created = Some(created),
                 _ => {}
             }

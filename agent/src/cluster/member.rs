@@ -103,7 +103,15 @@ impl MemberData {
         priority(&self.tags, "failover_priority", "nofailover")
     }
 
-    /// The tag `sync_priority`, 1 without it, 0 if the node may not be synchronous.
+    /// Whether the node may be a synchronous standby (tags `nosync` and `sync_priority`).
+    pub fn may_be_synchronous(&self) -> bool {
+        match self.tags.get("nosync") {
+            Some(nosync) => !truthy(nosync),
+            None => self.sync_priority() > 0,
+        }
+    }
+
+    /// The tag `sync_priority`, 1 without it, 0 if `nosync` is on.
     pub fn sync_priority(&self) -> i64 {
         priority(&self.tags, "sync_priority", "nosync")
     }

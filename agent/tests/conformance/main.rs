@@ -50,6 +50,8 @@ scenarios! {
     sync::synchronous_node_count;
     sync::synchronous_mode_changes;
     sync::only_synchronous_standbys_promote;
+    sync::synchronous_standby_leaves_first;
+    sync::odd_names;
     failover::stop_leader (basic);
     failover::stop_leader_asynchronous;
     failover::crash_postmaster;
@@ -85,6 +87,7 @@ scenarios! {
     dynamic::namespace;
     priority::failover_priority;
     priority::tag_nofailover;
+    priority::tags_that_contradict;
     priority::tag_noloadbalance;
     priority::tag_nosync_and_sync_priority;
     priority::tag_clonefrom;
@@ -94,6 +97,8 @@ scenarios! {
     quorum::quorum_commit;
     quorum::quorum_of_two;
     quorum::quorum_needs_votes;
+    quorum::quorum_there_and_back;
+    quorum::quorum_switches;
     quorum::strict_synchronous_mode;
     quorum::maximum_lag_on_syncnode;
     slots::permanent_slots;

@@ -23,7 +23,7 @@ impl Able<'_> {
 /// not lead come last. Left out are those that lag too far and those that are to stream from another standby.
 pub(super) fn able<'a>(view: &'a View, cluster: &'a Cluster, written: Lsn, senders: &'a [WalSender]) -> Vec<Able<'a>> {
     let eligible = |member: &&Member| {
-        !member.name.eq_ignore_ascii_case(&view.me.name) && member.data.is_running() && member.data.sync_priority() > 0
+        !member.name.eq_ignore_ascii_case(&view.me.name) && member.data.is_running() && member.data.may_be_synchronous()
     };
     let members: Vec<_> = cluster.members.values().filter(eligible).collect();
     let member = |name: &str| members.iter().find(|member| member.name.eq_ignore_ascii_case(name)).copied();
@@ -140,6 +140,11 @@ mod tests {
         tag(&mut view, "pg2", "nofailover", true.into());
         assert_eq!(names(&view), ["pg4", "pg3", "pg2"]);
         tag(&mut view, "pg4", "nosync", true.into());
+        assert_eq!(names(&view), ["pg3", "pg2"]);
+        tag(&mut view, "pg3", "sync_priority", 0.into());
+        assert_eq!(names(&view), ["pg2"]);
+        // The switch counts, where the two contradict each other.
+        tag(&mut view, "pg3", "nosync", false.into());
         assert_eq!(names(&view), ["pg3", "pg2"]);
     }
 

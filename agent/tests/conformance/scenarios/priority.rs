@@ -45,6 +45,24 @@ pub async fn tag_nofailover(stage: &Stage) {
     assert_eq!(cluster.ready().await, 0);
 }
 
+/// Where a switch and a priority contradict each other, the switch counts and the log tells.
+pub async fn tags_that_contradict(stage: &Stage) {
+    let tags = json!({"nofailover": true, "failover_priority": 1, "nosync": false, "sync_priority": 0});
+    let plan = stage.cluster(2).dcs(json!({"synchronous_mode": true})).node(1, tagged(tags.clone()));
+    let cluster = plan.started().await;
+    assert_eq!(cluster.member(1).await.unwrap()["tags"].to_string(), tags.to_string(), "in order");
+    let log = cluster[1].log();
+    for line in [
+        "Conflicting configuration between nofailover: True and failover_priority: 1. Defaulting to nofailover: True",
+        "Conflicting configuration between nosync: False and sync_priority: 0. Defaulting to nosync: False",
+    ] {
+        assert!(log.contains(line), "{log}");
+    }
+    cluster.synchronous(0, &[1]).await;
+    let answer = cluster[0].call("POST", "/switchover", &json!({"leader": "pg1"})).await;
+    assert_eq!(answer.status, 412, "{}", answer.body);
+}
+
 /// A node with `noloadbalance` replicates, and answers no load balancer that looks for replicas.
 pub async fn tag_noloadbalance(stage: &Stage) {
     let cluster = stage.cluster(2).node(1, tagged(json!({"noloadbalance": true}))).started().await;

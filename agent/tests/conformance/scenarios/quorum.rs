@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::rest::{QUORUM, answers};
 use crate::harness::wait::{ensure, holds};
-use crate::harness::{Cluster, Stage, until};
+use crate::harness::{Cluster, Program, Stage, until};
 
 /// Wait until `/sync` and synchronous_standby_names are as told.
 async fn quorum_is(cluster: &Cluster, leader: usize, quorum: u64, voters: &str, names: &str) {
@@ -76,6 +76,62 @@ pub async fn quorum_needs_votes(stage: &Stage) {
     let new = cluster.new_leader(0).await;
     cluster[0].start();
     assert_eq!(cluster.ready().await, new);
+}
+
+/// Two nodes: each takes over from the other, stopped and killed, with every acknowledged write.
+pub async fn quorum_there_and_back(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": "quorum"})).started().await;
+    quorum_is(&cluster, 0, 0, "pg2", "ANY 1 (pg2)").await;
+    let writer = cluster.writer(0).await;
+    for (old, new) in [(0, 1), (1, 0)] {
+        match old {
+            0 => cluster[old].stop().await,
+            _ => cluster[old].kill(),
+        }
+        cluster.leads(new).await;
+        writer.progresses().await;
+        cluster[old].start();
+        cluster.streams(old).await;
+        let standby = &cluster[old].name;
+        quorum_is(&cluster, new, 0, standby, &format!("ANY 1 ({standby})")).await;
+    }
+    cluster.nothing_lost(writer, 0).await;
+}
+
+/// Quorum, plain and no synchronous mode follow each other under load; then the leader is killed, and no write
+/// that it acknowledged is missing.
+pub async fn quorum_switches(stage: &Stage) {
+    let cluster = stage.cluster(3).dcs(json!({"synchronous_mode": "quorum"})).started().await;
+    let (voters, any_one) = ("pg2,pg3", "ANY 1 (pg2,pg3)");
+    quorum_is(&cluster, 0, 1, voters, any_one).await;
+    let writer = cluster.writer(0).await;
+    cluster.edit_config(json!({"synchronous_mode": true})).await;
+    let one = until("one standby is synchronous", async || {
+        let sync = cluster.dcs.json("sync").await?;
+        let name = sync["sync_standby"].as_str().unwrap_or_default().to_owned();
+        ensure(sync["quorum"] == 0 && ["pg2", "pg3"].contains(&&*name), || sync.to_string())?;
+        Ok(name)
+    })
+    .await;
+    cluster.shows(0, "show synchronous_standby_names", &one).await;
+    cluster.edit_config(json!({"synchronous_mode": "quorum"})).await;
+    quorum_is(&cluster, 0, 1, voters, any_one).await;
+    cluster.edit_config(json!({"synchronous_mode": false})).await;
+    cluster.shows(0, "show synchronous_standby_names", "").await;
+    cluster.edit_config(json!({"synchronous_mode": "quorum"})).await;
+    quorum_is(&cluster, 0, 1, voters, any_one).await;
+    cluster.edit_config(json!({"synchronous_mode": true, "synchronous_node_count": 2})).await;
+    quorum_is(&cluster, 0, 0, voters, "2 (pg2,pg3)").await;
+    cluster.edit_config(json!({"synchronous_mode": "quorum"})).await;
+    // Patroni 4.1.5 leaves the setting as it is where the standbys stay the same.
+    if cluster[0].program() == Program::Labrun {
+        quorum_is(&cluster, 0, 0, voters, "ANY 2 (pg2,pg3)").await;
+    }
+    writer.progresses().await;
+    cluster[0].kill();
+    let new = cluster.new_leader(0).await;
+    writer.progresses().await;
+    cluster.nothing_lost(writer, new).await;
 }
 
 /// In strict mode a leader whose standbys are gone acknowledges nothing until one is back.

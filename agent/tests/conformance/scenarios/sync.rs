@@ -117,3 +117,43 @@ pub async fn only_synchronous_standbys_promote(stage: &Stage) {
     cluster.streams(other).await;
     cluster.nothing_lost(writer, sync).await;
 }
+
+/// A synchronous standby that is stopped asks the leader to do without it first, so that no commit has to wait for
+/// one that is gone.
+pub async fn synchronous_standby_leaves_first(stage: &Stage) {
+    let cluster = stage.cluster(3).dcs(json!({"synchronous_mode": true})).started().await;
+    let first = until("/sync names a standby", async || {
+        let sync = cluster.dcs.json("sync").await?;
+        Ok(cluster.index_of(sync["sync_standby"].as_str().ok_or_else(|| sync.to_string())?))
+    })
+    .await;
+    postgres_agrees(&cluster, 0).await;
+    let writer = cluster.writer(0).await;
+    cluster[first].stop().await;
+    let log = cluster[first].log();
+    assert!(log.contains("Waiting for primary to release us from synchronous standby"), "{log}");
+    let sync = cluster.dcs.json("sync").await.unwrap();
+    assert_ne!(sync["sync_standby"], *cluster[first].name, "the key named it when it ended");
+    writer.progresses().await;
+    cluster.synchronous(0, &[3 - first]).await;
+    cluster.nothing_lost(writer, 0).await;
+}
+
+/// Names that PostgreSQL must have in quotes.
+pub async fn odd_names(stage: &Stage) {
+    let plan = stage.cluster(2).named(stage.name, "Any-").dcs(json!({"synchronous_mode": "quorum"}));
+    let cluster = plan.started().await;
+    cluster.synchronous(0, &[1]).await;
+    cluster.shows(0, "show synchronous_standby_names", "ANY 1 (\"Any-2\")").await;
+    postgres_agrees(&cluster, 0).await;
+    cluster.edit_config(json!({"synchronous_mode": true})).await;
+    cluster.shows(0, "show synchronous_standby_names", "\"Any-2\"").await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    cluster[0].stop().await;
+    cluster.leads(1).await;
+    writer.progresses().await;
+    cluster[0].start();
+    cluster.synchronous(1, &[0]).await;
+    cluster.nothing_lost(writer, 1).await;
+}
