@@ -69,15 +69,12 @@ fn weigh(
     if let Some(words) = &seen.unmet {
         return Err(unmet(step, words.text()));
     }
-    captured.map_err(|error| (Verdict::Inconclusive, say::no_value(&error)))?;
-    let context = context(scope, captures, workload, &seen.observation.value);
-    for expression in &step.require {
-        holds(expression, &context, Verdict::Inconclusive, say::required)?;
-    }
-    for expression in &step.expect {
-        holds(expression, &context, Verdict::Fail, say::expected)?;
-    }
-    Ok(())
+    let context = own_context(step, scope, captures, workload, &seen.observation.value);
+    // What can be read is judged even where a capture has no value: an unmet requirement or expectation says more of the
+    // system than the value that is missing because of it.
+    all_hold(&step.require, &context, (Verdict::Inconclusive, say::required), &captured)?;
+    all_hold(&step.expect, &context, (Verdict::Fail, say::expected), &captured)?;
+    captured.map_err(|error| (Verdict::Inconclusive, say::no_value(&error)))
 }
 
 /// An action that did not get what it asked for fails the step; where the step is but a precondition (it requires
@@ -90,17 +87,27 @@ fn unmet(step: &Step, words: Text) -> (Verdict, Text) {
     }
 }
 
-fn holds(
-    expression: &str,
+/// How an expression that does not hold is told: its text and what was observed.
+type Words = fn(&str, &str) -> Text;
+
+/// The first expression that does not hold decides; else the first that has no value, which proves nothing. Where a
+/// capture has no value that is the cause, and named instead.
+fn all_hold(
+    expressions: &[String],
     context: &Value,
-    otherwise: Verdict,
-    words: fn(&str, &str) -> Text,
+    (otherwise, words): (Verdict, Words),
+    captured: &Result<(), String>,
 ) -> Result<(), (Verdict, Text)> {
-    match expr::holds(expression, context) {
-        Ok(truth) if truth.holds => Ok(()),
-        Ok(truth) => Err((otherwise, words(expression, &truth.to_string()))),
-        Err(error) => Err((Verdict::Inconclusive, say::no_value(&error.to_string()))),
+    let mut without_value = None;
+    for expression in expressions {
+        match expr::holds(expression, context) {
+            Ok(truth) if truth.holds => {}
+            Ok(truth) => return Err((otherwise, words(expression, &truth.to_string()))),
+            Err(error) => without_value = without_value.or(Some(error.to_string())),
+        }
     }
+    let cause = without_value.map(|error| captured.as_ref().err().cloned().unwrap_or(error));
+    cause.map_or(Ok(()), |cause| Err((Verdict::Inconclusive, say::no_value(&cause))))
 }
 
 /// Every capture that has a value; the first that has none is the error.
@@ -129,6 +136,19 @@ fn context(scope: &Scope, captures: &IndexMap<String, Value>, workload: &Value, 
     let mut scope = scope.clone();
     scope.captures.extend(captures.clone());
     scope.with_result(workload, result)
+}
+
+/// The same for what is asked of the step: a capture without a value must not be read as an earlier step's of that name.
+fn own_context(
+    step: &Step,
+    scope: &Scope,
+    captures: &IndexMap<String, Value>,
+    workload: &Value,
+    result: &Value,
+) -> Value {
+    let mut scope = scope.clone();
+    scope.captures.retain(|name, _| !step.capture.contains_key(name));
+    context(&scope, captures, workload, result)
 }
 
 /// The step's hint. One that reads what is not there is left out: the reason stands by itself.
@@ -212,6 +232,40 @@ mod tests {
         assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
         let capturing = step(json!({"capture": {"x": "missing"}, "expect": ["true"]}));
         assert_eq!(ruled(&capturing, &seen(json!({}), None)).0, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn a_capture_without_a_value_hides_no_requirement_and_no_expectation() {
+        let nobody = seen(json!({"leader": null, "rows": []}), None);
+        let asked = json!({"capture": {"first": "rows[0].id"}, "require": ["leader == 'a'"], "expect": ["first == 1"]});
+        let (verdict, reason) = ruled(&step(asked), &nobody);
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert!(reason.contains("`leader == 'a'` must hold"), "{reason}");
+        let asked = json!({"capture": {"first": "rows[0].id"}, "expect": ["rows | length == 1"]});
+        let (verdict, reason) = ruled(&step(asked), &nobody);
+        assert_eq!(verdict, Verdict::Fail, "{reason}");
+        assert!(reason.contains("expected `rows | length == 1`"), "{reason}");
+    }
+
+    #[test]
+    fn a_requirement_that_reads_a_missing_capture_names_the_capture() {
+        let asked = json!({"capture": {"first": "rows[0].id"}, "require": ["first == 1", "alive == 2"]});
+        let one_alive = seen(json!({"rows": [], "alive": 1}), None);
+        assert!(
+            ruled(&step(asked.clone()), &one_alive).1.contains("`alive == 2` must hold"),
+            "what is false comes first"
+        );
+        let (verdict, reason) = ruled(&step(asked), &seen(json!({"rows": [], "alive": 2}), None));
+        assert_eq!(verdict, Verdict::Inconclusive);
+        assert!(reason.contains("rows[0].id"), "{reason}");
+    }
+
+    #[test]
+    fn an_earlier_capture_is_not_read_for_one_that_has_no_value() {
+        let scope = Scope { captures: IndexMap::from([("first".to_owned(), json!(7))]), ..Scope::default() };
+        let asked = step(json!({"capture": {"first": "rows[0].id"}, "expect": ["first == 1"]}));
+        let ruling = rule(&asked, &seen(json!({"rows": []}), None), &scope, &json!({}));
+        assert_eq!(ruling.verdict, Verdict::Inconclusive, "{:?}", ruling.reason);
     }
 
     #[test]
