@@ -68,7 +68,7 @@ pub fn passed() -> Run {
 
 /// The reference lab, read without being judged: whether it is sound is for other tests to say.
 fn reference() -> Loaded {
-    let found = library::find("builtin:ha-postgres").ok().expect("compiled in");
+    let found = library::find("builtin:ha-postgres").expect("compiled in");
     let file: LabFile = yaml(&found.file.text);
     let uses = file.parts.iter().flat_map(|part| &part.checks).map(|check| check.uses.clone());
     let checks = uses.map(|name| {

@@ -67,7 +67,7 @@ fn of_disk(plan: &Plan, output: &Path) -> Finding {
     };
     match statvfs(there) {
         Ok(disk) => {
-            let free = disk.blocks_available() as u64 * disk.fragment_size() as u64 / (1 << 20);
+            let free = disk.blocks_available() * disk.fragment_size() / (1 << 20);
             let found = format!("{free} MiB free in {}, the lab takes {needed}", there.display());
             match free < needed {
                 true => Finding::of(Level::Error, "disk", found, "free some, or name another folder: --output DIR"),
