@@ -168,8 +168,8 @@ mod tests {
     use clap::Parser;
 
     use super::super::Cli;
-    use super::super::testing::deployment;
     use super::*;
+    use crate::deploy::testing::deployment;
 
     fn globals(output: &str) -> Globals {
         Cli::try_parse_from(["labrun", "status", "--output", output]).unwrap().globals

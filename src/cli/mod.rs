@@ -22,8 +22,6 @@ mod schema;
 mod sql;
 mod status;
 mod table;
-#[cfg(test)]
-mod testing;
 mod validate;
 mod verify;
 

@@ -22,7 +22,7 @@ impl Args {
         let observer = Observer::new(&deployment);
         let view = observer.look().await;
         let not_yet = match deployment.postgres_nodes().next() {
-            Some(_) => not_ready(&view, observer.has_proxy()),
+            Some(_) => not_ready(&view, observer.has_proxy()).map(|found| found.why),
             // No cluster: all there is are the nodes.
             None => deployment.nodes.iter().zip(&nodes).find_map(not_running),
         };
@@ -118,13 +118,10 @@ fn processes(deployment: &Deployment, nodes: &[NodeStatus]) -> String {
 }
 
 fn servers(proxy: &ProxyView) -> String {
-    let rows = proxy.servers.iter().map(|server| {
-        let check = match server.check_code {
-            Some(code) => format!("{} {code}", server.check_status),
-            None => server.check_status.clone(),
-        };
-        vec![server.name.clone(), server.status.clone(), check, server.sessions.to_string()]
-    });
+    let rows = proxy
+        .servers
+        .iter()
+        .map(|server| vec![server.name.clone(), server.status.clone(), server.check(), server.sessions.to_string()]);
     boxed("Proxy", &["Server", "Status", "Last check", "Sessions"], &rows.collect::<Vec<_>>())
 }
 
@@ -143,8 +140,8 @@ fn published(node: &DeployedNode) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::deployment;
     use super::*;
+    use crate::deploy::testing::deployment;
     use crate::observe::{MemberView, ServerView};
 
     fn member(node: &str, member: &str, role: &str, state: &str) -> MemberView {

@@ -29,7 +29,7 @@ pub enum DeployError {
     },
     /// A node did not become what it should in time.
     #[error("{node} is not up after {after_s} s: {last_status}")]
-    #[diagnostic(code(LR0303), help("its log ends with:\n{log_tail}"))]
+    #[diagnostic(code(LR0303), help("{evidence}"))]
     NotUp {
         /// The node, or `the cluster`.
         node: String,
@@ -37,8 +37,8 @@ pub enum DeployError {
         after_s: u64,
         /// What was not yet true.
         last_status: String,
-        /// The last lines of the guilty node's log.
-        log_tail: String,
+        /// What each guilty node is doing, and the last lines of its log.
+        evidence: String,
     },
     /// There is no such node.
     #[error("there is no node `{node}` in {deployment} (its nodes: {known})")]

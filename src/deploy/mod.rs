@@ -12,6 +12,8 @@ mod placement;
 mod ready;
 mod remove;
 pub mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use backend::{Backend, ExecOutput, NodeStatus, Progress};
 pub use create::{Deployed, Request, all_run, deploy};

@@ -1,7 +1,7 @@
-//! A deployment for tests of what commands print.
+//! A deployment for tests.
 
-use crate::deploy::deployment::STATE_FORMAT;
-use crate::deploy::{BackendKind, DeployedNode, Deployment, Options, Phase, Place, Programs};
+use super::deployment::STATE_FORMAT;
+use super::{BackendKind, DeployedNode, Deployment, Options, Phase, Place, Programs};
 use crate::lab::model::AgentKind;
 use crate::topology::{Credentials, Plan, Service, Timing};
 

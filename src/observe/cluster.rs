@@ -42,6 +42,9 @@ pub struct ClusterView {
     pub proxy: Option<ProxyView>,
     /// Why something could not be seen, in words.
     pub troubles: Vec<String>,
+    /// Whether the DCS answered.
+    #[serde(default)]
+    pub dcs_seen: bool,
 }
 
 /// One postgres node as seen from outside.
@@ -70,14 +73,11 @@ pub struct MemberView {
 impl ClusterView {
     /// Put together what was heard.
     pub fn assemble(dcs: Result<DcsView, String>, heard: Vec<Heard>, proxy: Option<Result<ProxyView, String>>) -> Self {
-        let mut view = ClusterView::default();
-        let (dcs, dcs_seen) = match dcs {
-            Ok(dcs) => (dcs, true),
-            Err(why) => {
-                view.troubles.push(why);
-                (DcsView::default(), false)
-            }
-        };
+        let mut view = ClusterView { dcs_seen: dcs.is_ok(), ..ClusterView::default() };
+        let dcs = dcs.unwrap_or_else(|why| {
+            view.troubles.push(why);
+            DcsView::default()
+        });
         match proxy {
             Some(Ok(proxy)) => view.proxy = Some(proxy),
             Some(Err(why)) => view.troubles.push(why),
@@ -100,7 +100,7 @@ impl ClusterView {
             view.members.push(member);
             view.troubles.extend(node.trouble.clone());
         }
-        if dcs_seen {
+        if view.dcs_seen {
             view.disagreements = disagreements(&view, &heard);
         }
         view

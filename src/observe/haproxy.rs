@@ -32,6 +32,14 @@ impl ServerView {
         self.status.starts_with("UP") || self.status == "no check"
     }
 
+    /// How its last health check ended: `L7OK 200`.
+    pub fn check(&self) -> String {
+        match self.check_code {
+            Some(code) => format!("{} {code}", self.check_status),
+            None => self.check_status.clone(),
+        }
+    }
+
     /// Whether its state is settled: checked at least once and not on its way to the other state.
     pub fn is_settled(&self) -> bool {
         matches!(self.status.as_str(), "UP" | "DOWN" | "no check" | "MAINT") && !self.check_status.contains("INI")

@@ -18,5 +18,5 @@ pub use dcs::{Dcs, DcsKey, DcsView};
 pub use error::ObserveError;
 pub use haproxy::{ProxyView, ServerView};
 pub use observer::Observer;
-pub use ready::not_ready;
+pub use ready::{Accused, NotReady, not_ready};
 pub use sql::{Sql, SqlError, SqlOutput};

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use super::{Backend, DeployError, DeployedNode, Deployment, ExecOutput, NodeStatus, Progress};
 use crate::topology::Service;
 pub use destroy::{Remains, take_down};
-pub use up::log_tail;
+pub use up::log_end;
 
 /// Nodes as processes of this machine. It knows nothing: everything stands in the deployment.
 #[derive(Debug, Clone, Copy, Default)]

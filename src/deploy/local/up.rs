@@ -108,7 +108,7 @@ fn keeps_failing(node: &DeployedNode, begun: Instant, not_yet: &str) -> DeployEr
         node: node.name.clone(),
         after_s: begun.elapsed().as_secs(),
         last_status: format!("its service has ended {MOST_RESTARTS} times{last_exit}; {not_yet}"),
-        log_tail: log_tail(node),
+        evidence: log_end(node),
     }
 }
 
@@ -119,13 +119,14 @@ fn explain(unmet: Unmet<DeployError>, node: &DeployedNode) -> DeployError {
             node: node.name.clone(),
             after_s: after.as_secs(),
             last_status: last,
-            log_tail: log_tail(node),
+            evidence: log_end(node),
         },
     }
 }
 
 /// The end of the service's log; where that is empty, of the supervisor's.
-pub fn log_tail(node: &DeployedNode) -> String {
+pub fn log_end(node: &DeployedNode) -> String {
     let service = node::tail(&node.log, LINES_SHOWN);
-    if service.is_empty() { node::tail(&node.dir.join(node::SUPERVISOR_LOG), LINES_SHOWN) } else { service }
+    let tail = if service.is_empty() { node::tail(&node.dir.join(node::SUPERVISOR_LOG), LINES_SHOWN) } else { service };
+    if tail.is_empty() { "its log is empty".to_owned() } else { format!("its log ends with:\n{tail}") }
 }

@@ -218,6 +218,7 @@ impl Cluster {
             sync_standbys: self.sync.iter().map(name).collect(),
             replicas: self.nodes.iter().filter(|node| node.streaming).map(|node| node.name.clone()).collect(),
             synchronous: true,
+            dcs_seen: true,
             members,
             disagreements: two.into_iter().collect(),
             proxy: Some(self.proxy_view()),
