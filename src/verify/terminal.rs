@@ -153,12 +153,18 @@ pub fn summary(run: &Run, lang: Lang, colours: bool) -> String {
 
 fn outage_line(outage: &Outage, lang: Lang) -> String {
     let gap = seconds(outage.gap_ms, lang);
-    let path = &outage.path;
+    let path = match (lang, outage.path.as_str()) {
+        (Lang::Ru, "proxy") => "через HAProxy",
+        (Lang::Ru, "direct") => "напрямую",
+        (Lang::En, "proxy") => "through HAProxy",
+        (Lang::En, "direct") => "directly",
+        (_, other) => other,
+    };
     match (lang, outage.closed) {
-        (Lang::Ru, true) => format!("запись ({path}) была недоступна {gap}"),
-        (Lang::Ru, false) => format!("запись ({path}) была недоступна дольше {gap}: она так и не возобновилась"),
-        (Lang::En, true) => format!("writes ({path}) were unavailable for {gap}"),
-        (Lang::En, false) => format!("writes ({path}) were unavailable for over {gap}: they never came back"),
+        (Lang::Ru, true) => format!("запись {path} была недоступна {gap}"),
+        (Lang::Ru, false) => format!("запись {path} была недоступна дольше {gap}: она так и не возобновилась"),
+        (Lang::En, true) => format!("writes {path} were unavailable for {gap}"),
+        (Lang::En, false) => format!("writes {path} were unavailable for over {gap}: they never came back"),
     }
 }
 

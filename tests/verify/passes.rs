@@ -36,6 +36,8 @@ fn all_parts_pass_twice_in_a_row() {
         for role in ["leader", "sync_standby", "down", "replica"] {
             assert!(roles.contains(role), "{role} in {roles:?}");
         }
+        let back = run.timeline.iter().rfind(|change| change.node == leaders[leaders.len() - 1]);
+        assert_eq!(back.map(|change| change.role.as_str()), Some("sync_standby"), "{:?}", run.timeline);
         assert_eq!(step(&run, "rejoin", "refuse").verdict, Verdict::Pass);
         for program in ["postgres", "zookeeper", "haproxy"] {
             assert!(run.versions.contains_key(program), "{program} in {:?}", run.versions);

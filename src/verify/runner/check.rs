@@ -49,6 +49,7 @@ pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before
     match prepare(run, part, check, before) {
         Err((verdict, reason)) => (result.verdict, result.reason) = (verdict, Some(reason)),
         Ok(mut this) => {
+            let _closely = injects_faults(check).then(|| Closely::watch(run));
             this.log_marks = log_marks(check, run).await;
             result.params = this.scope.params.clone();
             this.steps(check, &mut result).await;
@@ -64,6 +65,29 @@ pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before
     let (verdict, reason) = (result.verdict, result.reason.clone());
     run.spine.tell(Event::CheckFinished { part: part.to_owned(), check: check.id.clone(), verdict, reason });
     result
+}
+
+/// Whether the check does something to nodes, so that roles change within it.
+fn injects_faults(check: &Check) -> bool {
+    let mut all = check.check.steps.iter().chain(&check.check.finally);
+    all.any(|step| matches!(step.action, StepAction::Fault(_)))
+}
+
+/// While it lives, the run's watcher looks often: a role that a node takes just before the end must be seen.
+struct Closely<'a>(&'a InRun<'a>);
+
+impl<'a> Closely<'a> {
+    fn watch(run: &'a InRun<'a>) -> Self {
+        run.watch.iter().for_each(|(pace, _)| pace.set_busy(true));
+        Closely(run)
+    }
+}
+
+impl Drop for Closely<'_> {
+    fn drop(&mut self) {
+        let still = !self.0.workloads.running().is_empty();
+        self.0.watch.iter().for_each(|(pace, _)| pace.set_busy(still));
+    }
 }
 
 /// The check with its parameters' values; or why it cannot be run.
@@ -199,6 +223,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_checks_that_inject_faults_are_watched_closely() {
+        let loaded = crate::lab::load("builtin:ha-postgres").unwrap();
+        let checks = loaded.lab.parts.iter().flat_map(|part| &part.checks);
+        let close: Vec<&str> = checks.filter(|check| injects_faults(check)).map(|check| check.id.as_str()).collect();
+        assert_eq!(close, ["failover", "rejoin"]);
+    }
 
     #[test]
     fn the_checks_that_parameters_read_are_found_wherever_they_stand() {
