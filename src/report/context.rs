@@ -5,7 +5,6 @@ use sha2::{Digest, Sha256};
 
 use super::commands::{self, Command};
 use super::evidence::{Evidence, Reference, Seen, file_anchor, reference};
-use super::redact::redact;
 use super::words::{Words, sign};
 use crate::lab::model::{Lang, Text};
 use crate::topology::Service;
@@ -101,6 +100,7 @@ impl Layout<'_> {
                 "reason": result.and_then(|result| result.reason.as_ref()).map(|reason| self.text(reason)),
                 "points": points(sum_points(checks)),
                 "proves": checks.iter().map(|check| self.text(&check.proves)).collect::<Vec<_>>(),
+                "complete": checks.iter().all(|check| self.is_complete(check)),
                 "files": files,
                 "checks": checks.iter().map(|check| sections(&part.id, check)).collect::<Vec<_>>(),
             })
@@ -131,10 +131,15 @@ impl Layout<'_> {
                 "failed": check.steps.iter().find(|step| step.verdict != Verdict::Pass).map(|step| self.step(step)),
                 "collected": self.collected(part, check),
                 "commands": self.commands(check),
-                "complete": check.steps.iter().flat_map(|step| &step.facts).all(|id| self.evidence.fact(id).is_some()),
+                "complete": self.is_complete(check),
             },
             "settings": self.settings(),
         })
+    }
+
+    /// Whether every fact that the check's steps recorded is there: only then its verdict proves something to a reader.
+    fn is_complete(&self, check: &CheckResult) -> bool {
+        check.steps.iter().flat_map(|step| &step.facts).all(|id| self.evidence.fact(id).is_some())
     }
 
     fn step(&self, step: &StepResult) -> Value {
@@ -149,6 +154,7 @@ impl Layout<'_> {
             "deadline_ms": step.deadline.as_ref().map(|(ms, _)| ms),
             "derivation": step.deadline.as_ref().map(|(_, derivation)| self.words().derivation(derivation)),
             "fact": found.next_back().map(|id| pair(&reference(id))),
+            "complete": step.facts.iter().all(|id| self.evidence.fact(id).is_some()),
         })
     }
 
@@ -176,15 +182,13 @@ impl Layout<'_> {
     }
 
     fn command(&self, fact: &Fact) -> Command {
-        let command = commands::of(fact, self.run(), self.evidence.project());
-        let clean = |text: Option<String>| text.map(|text| redact(&text));
-        Command { labrun: clean(command.labrun), by_hand: clean(command.by_hand) }
+        commands::of(fact, self.run(), self.evidence.project())
     }
 
     /// A fact for the appendix.
     fn fact(&self, fact: &Fact) -> Value {
-        let output = redact(&fact.output);
-        let shown = cut(&output, SHOWN_BYTES);
+        let output = &fact.output;
+        let shown = cut(output, SHOWN_BYTES);
         let link = reference(&fact.id);
         json!({
             "id": fact.id,

@@ -15,7 +15,6 @@ use super::picture::svg::Svg;
 use super::picture::terminal::{self, Entry};
 use super::picture::topology::{self, EdgeWords, NodeBox, View};
 use super::picture::{self};
-use super::redact::redact;
 use super::words::fill;
 use super::{format, words::Words};
 use crate::lab::model::Lang;
@@ -25,6 +24,8 @@ use crate::verify::{CheckResult, Fact, NodeFacts, Run, Source};
 
 /// Lines of one output that a terminal picture shows; the appendix has them all.
 const SHOWN_LINES: usize = 24;
+/// Lines that the outputs of one picture share, and the least that each of them has.
+const SHARED_LINES: (usize, usize) = (36, 10);
 /// Lines of a whole window, after which the next command gets a window of its own.
 const WINDOW_LINES: usize = 30;
 
@@ -143,7 +144,7 @@ impl Artist {
         let title = self.check(scope).map_or("", |check| check.title.get(self.lang)).trim();
         let ids: Vec<&str> = facts.iter().map(|fact| fact.id.as_str()).collect();
         let more = |left: usize| fill(&self.words().picture.more_lines, &[&left.to_string()]);
-        let svg = terminal::draw(title, &ids.join(" · "), &entries, SHOWN_LINES, more);
+        let svg = terminal::draw(title, &ids.join(" · "), &entries, most_lines(entries.len()), more);
         let picture = self.show(name, &fill(&self.words().picture.terminal, &[title]), svg);
         let links: Vec<String> = facts.iter().map(|fact| link(&reference(&fact.id))).collect();
         let as_text = self.words().page.get("as_text").map_or("", String::as_str);
@@ -160,7 +161,7 @@ impl Artist {
     fn entry(&self, fact: &Fact) -> Entry {
         let command = commands::of(fact, self.run(), self.evidence.project()).labrun;
         let note = format!("{} · {} · {}", fact.id, format::moment(fact.at_ms, self.lang), self.whose(fact));
-        Entry { note, command: command.map(|text| redact(&text)), output: redact(&fact.output) }
+        Entry { note, command, output: fact.output.clone() }
     }
 
     /// The node and the role that it had then; the whole cluster, or the workload.
@@ -338,6 +339,11 @@ impl Artist {
             role: role.map(|role| (markdown::slug(role).replace('-', "_"), self.words().role(role).to_owned())),
         }
     }
+}
+
+/// How many lines each output may have in a picture of several.
+fn most_lines(entries: usize) -> usize {
+    SHOWN_LINES.min((SHARED_LINES.0 / entries.max(1)).max(SHARED_LINES.1))
 }
 
 fn as_console(entry: &Entry) -> String {

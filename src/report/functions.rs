@@ -186,7 +186,9 @@ fn sentence(text: &str, seen: &[(String, Seen)]) -> Value {
         }
     }
     let links: Vec<String> = references.iter().map(|reference| link(reference)).collect();
-    Value::from_safe_string(format!("{text} {}\n", links.join(" ")))
+    // A table's row is closed behind its last cell, which the links are.
+    let end = if text.starts_with('|') { " |" } else { "" };
+    Value::from_safe_string(format!("{text} {}{end}\n", links.join(" ")))
 }
 
 /// The last part of a name, as an attribute: `failover/kill-it` is read as `e.kill_it`, `outage:proxy` as `e.proxy`.

@@ -9,7 +9,7 @@ use super::context::{Layout, sha256};
 use super::draw::{Artist, Picture};
 use super::evidence::Evidence;
 use super::functions::{self, Withheld, WithheldList};
-use super::redact::redact;
+use super::redact;
 use super::{ReportError, Templates, html, markdown};
 use crate::lab::model::Lang;
 use crate::verify::{CheckResult, Run};
@@ -32,6 +32,7 @@ pub struct Report {
 /// Renders the report of a run. The same run, language and templates always give the same report.
 pub fn render(run: &Run, lang: Lang, templates: &Templates) -> Result<Report, ReportError> {
     let words = templates.words(lang)?;
+    let run = &redact::run(run);
     let evidence = Arc::new(Evidence::of(run, &words));
     let withheld = WithheldList::default();
     let artist = Artist::new(&evidence, lang);
@@ -141,7 +142,7 @@ fn assets(run: &Run, pictures: &[Picture], css: &str) -> Vec<(String, Vec<u8>)> 
         pictures.iter().map(|picture| (picture.path.clone(), picture.svg.file(css).into_bytes())).collect();
     let mut sums = String::new();
     for fact in &run.facts {
-        let output = redact(&fact.output).into_bytes();
+        let output = fact.output.clone().into_bytes();
         let name = format!("{}.txt", markdown::slug(&fact.id).to_uppercase());
         sums.push_str(&format!("{}  {name}\n", sha256(&output)));
         assets.push((format!("facts/{name}"), output));

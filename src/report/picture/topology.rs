@@ -46,7 +46,9 @@ pub struct EdgeWords {
 }
 
 const WIDTH: f64 = 860.0;
-const BOX: (f64, f64) = (236.0, 76.0);
+const BOX: (f64, f64) = (284.0, 76.0);
+/// How much wider bold letters are.
+const BOLD: f64 = 1.12;
 const ROWS: [f64; 4] = [14.0, 100.0, 262.0, 424.0];
 
 /// Draws the topology.
@@ -165,8 +167,11 @@ fn node_box(svg: &mut Svg, node: &NodeBox, (center, y): (f64, f64), width: f64) 
     svg.text("lr-name", (left + 14.0 + edge, y + 24.0), Anchor::Start, &node.name);
     if let Some((role, word)) = &node.role {
         let pill = text_width(word, 11.0) + 16.0;
-        svg.rect(&format!("lr-fill-{role}"), (left + width - pill - 10.0, y + 11.0), (pill, 18.0), 9.0);
-        svg.text("lr-pill", (left + width - pill / 2.0 - 10.0, y + 24.0), Anchor::Middle, word);
+        let beside = 14.0 + edge + text_width(&node.name, 13.5) * BOLD + 8.0 + pill + 10.0 <= width;
+        // Where there is no room beside the name, it sits on the box's upper edge.
+        let top = if beside { y + 11.0 } else { y - 9.0 };
+        svg.rect(&format!("lr-fill-{role}"), (left + width - pill - 10.0, top), (pill, 18.0), 9.0);
+        svg.text("lr-pill", (left + width - pill / 2.0 - 10.0, top + 13.0), Anchor::Middle, word);
     }
     svg.text("lr-about", (left + 14.0 + edge, y + 44.0), Anchor::Start, &node.about);
     svg.text("lr-port", (left + 14.0 + edge, y + 63.0), Anchor::Start, &node.ports);
@@ -193,4 +198,27 @@ fn arrow(svg: &mut Svg, class: &str, from: (f64, f64), to: (f64, f64)) {
         &[to, (base.0 - uy * 4.5, base.1 + ux * 4.5), (base.0 + uy * 4.5, base.1 - ux * 4.5)],
         true,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the pill of a node of that name is, above or below the upper edge of its box.
+    fn pill_above(name: &str, word: &str) -> bool {
+        let mut svg = Svg::new(WIDTH, 500.0, "t");
+        let role = Some(("sync_standby".to_owned(), word.to_owned()));
+        let node = NodeBox { name: name.to_owned(), about: String::new(), ports: String::new(), role };
+        node_box(&mut svg, &node, (WIDTH / 2.0, 100.0), BOX.0);
+        let drawn = svg.inline();
+        let pill = drawn.split("lr-fill-sync_standby").nth(1).expect("a pill");
+        let y = pill.split("y=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("its place");
+        y.parse::<f64>().expect("a number") < 100.0
+    }
+
+    #[test]
+    fn a_role_never_covers_its_nodes_name() {
+        assert!(!pill_above("pg-slave", "синхронная реплика"));
+        assert!(pill_above("a-database-node-with-a-long-name", "синхронная реплика"));
+    }
 }
