@@ -162,3 +162,27 @@ fn a_code_is_explained_in_both_languages() {
     assert_eq!(code(&unknown), 2);
     assert!(err(&unknown).contains("did you mean LR07"), "{}", err(&unknown));
 }
+
+#[test]
+fn a_project_is_exported_and_imported_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let exported = labrun(&["export", "compose", "project", "--port-offset", "100"], dir.path());
+    assert_eq!(code(&exported), 0, "{}", err(&exported));
+    let readme = std::fs::read_to_string(dir.path().join("project/README.md")).expect("a README");
+    assert!(readme.contains("| `haproxy`: the entry point, always the leader | 127.0.0.1:5100 |"), "{readme}");
+    let linted = labrun(&["lint", "project", "--json"], dir.path());
+    let told: Value = serde_json::from_str(&out(&linted)).expect("JSON");
+    let codes: Vec<_> =
+        told["findings"].as_array().expect("a list").iter().filter_map(|one| one["code"].as_str()).collect();
+    // One ZooKeeper, and the socket in the data directory: both are the assignment's own.
+    assert!(codes.iter().all(|code| ["LR0706", "LR0718", "LR0719"].contains(code)), "{told}");
+    let imported = labrun(&["import", "project", "--to", "course"], dir.path());
+    assert_eq!((code(&imported), out(&imported).as_str()), (0, "course/lab.yaml\n"), "{}", err(&imported));
+    let sound = labrun(&["validate", "--strict", "course"], dir.path());
+    assert_eq!(code(&sound), 0, "{}", err(&sound));
+    let lab = std::fs::read_to_string(dir.path().join("course/lab.yaml")).expect("a lab");
+    assert!(lab.contains("\nname: course\n") && lab.contains("sql: 5100"), "{lab}");
+    let again = labrun(&["import", "project", "--to", "course"], dir.path());
+    assert_eq!(code(&again), 2);
+    assert!(err(&again).contains("LR0130"), "{}", err(&again));
+}

@@ -9,7 +9,9 @@ mod doctor;
 mod error;
 pub mod exit;
 mod explain;
+mod export;
 mod globals;
+mod import;
 mod init;
 mod lint;
 mod logs;
@@ -72,6 +74,10 @@ enum Command {
     Validate(validate::Args),
     /// Diagnose a compose project without starting anything.
     Lint(lint::Args),
+    /// Make a lab from a compose project.
+    Import(import::Args),
+    /// Write a lab as something that runs without labrun.
+    Export(export::Args),
     /// Explain an error code: what it means and what to do.
     Explain(explain::Args),
     /// Make a new lab folder from the reference lab.
@@ -116,6 +122,8 @@ impl Command {
             Command::Destroy(args) => args.run(globals).await,
             Command::Validate(args) => args.run(globals),
             Command::Lint(args) => args.run(globals),
+            Command::Import(args) => args.run(globals),
+            Command::Export(args) => args.run(globals),
             Command::Explain(args) => args.run(globals).map(|()| exit::OK),
             Command::Init(args) => args.run(globals),
             Command::Schema(args) => args.run(),

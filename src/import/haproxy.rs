@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::lab::diagnostic::File;
+use crate::lab::model::HaproxySettings;
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Haproxy {
     pub pools: Vec<Pool>,
     /// Where it listens, whatever the section.
     pub binds: Vec<Bind>,
+    /// What a lab can set, as far as it is set.
+    pub settings: HaproxySettings,
 }
 
 /// A `bind` line.
@@ -111,7 +114,8 @@ pub fn is_one(text: &str) -> bool {
 
 /// Reads a configuration. Lines that are not known say nothing.
 pub fn read(file: &Arc<File>) -> Haproxy {
-    let mut read = Haproxy { file: Arc::clone(file), pools: Vec::new(), binds: Vec::new() };
+    let mut read =
+        Haproxy { file: Arc::clone(file), pools: Vec::new(), binds: Vec::new(), settings: HaproxySettings::default() };
     let mut defaults = Inherited::default();
     let mut section = ("", Inherited::default());
     for words in lines(&file.text) {
@@ -127,6 +131,7 @@ pub fn read(file: &Arc<File>) -> Haproxy {
             continue;
         }
         take(&words, &mut section.1);
+        set(&words, section.0, &mut read.settings);
         let pool = matches!(section.0, "listen" | "backend").then(|| read.pools.last_mut()).flatten();
         match (first, pool) {
             ("bind", pool) => {
@@ -170,6 +175,35 @@ fn take(words: &[Word<'_>], state: &mut Inherited) {
             state.expect = Some(rest.join(" "));
         }
         ("default-server", _) => state.server_words.extend(words[1..].iter().map(|word| word.text.to_owned())),
+        _ => {}
+    }
+}
+
+/// What a line sets of what a lab can set; the first of several counts.
+fn set(words: &[Word<'_>], section: &str, settings: &mut HaproxySettings) {
+    let text = |index: usize| words.get(index).map(|word| word.text.to_owned());
+    let number = |index: usize| words.get(index).and_then(|word| word.text.parse().ok());
+    match (section, words[0].text, words.get(1).map(|word| word.text)) {
+        ("global", "maxconn", _) => settings.maxconn = settings.maxconn.or(number(1)),
+        (_, "retries", _) => settings.retries = settings.retries.or(number(1)),
+        (_, "timeout", Some(which)) => {
+            let slot = match which {
+                "client" => &mut settings.timeout_client,
+                "connect" => &mut settings.timeout_connect,
+                "server" => &mut settings.timeout_server,
+                "check" => &mut settings.timeout_check,
+                _ => return,
+            };
+            *slot = slot.take().or(text(2));
+        }
+        ("listen" | "backend", "server" | "default-server", _) => {
+            let after = |word: &str| words.iter().position(|other| other.text == word).map(|at| at + 1);
+            let value = |word: &str| after(word).and_then(text);
+            settings.inter = settings.inter.take().or(value("inter"));
+            settings.fall = settings.fall.or(after("fall").and_then(number));
+            settings.rise = settings.rise.or(after("rise").and_then(number));
+            settings.server_maxconn = settings.server_maxconn.or(after("maxconn").and_then(number));
+        }
         _ => {}
     }
 }
@@ -282,6 +316,12 @@ listen postgres
         assert_eq!((pool.name.as_str(), pool.binds.as_slice()), ("postgres", [5432].as_slice()));
         let Check::Http { method, path, expect, .. } = &pool.check else { panic!("{:?}", pool.check) };
         assert_eq!((method.as_str(), path.as_str(), expect.as_deref()), ("OPTIONS", "/", Some("status 200")));
+        let settings = &read.settings;
+        assert_eq!(
+            (settings.maxconn, settings.server_maxconn, settings.fall, settings.rise),
+            (Some(100), Some(100), Some(3), Some(2))
+        );
+        assert_eq!((settings.inter.as_deref(), settings.timeout_check.as_deref()), (Some("3s"), Some("5s")));
         let server = &pool.servers[0];
         assert_eq!((server.host.as_str(), server.port, server.check_port), ("pg-master", Some(5432), Some(8008)));
         assert!(server.checked && server.cuts_sessions && !server.backup);

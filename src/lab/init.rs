@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Code, Diagnostic};
@@ -22,8 +23,24 @@ const REFERENCE: &str = "ha-postgres";
 /// What an editor reads in a file's first line, up to the schema's path.
 const MODELINE: &str = "# yaml-language-server: $schema=";
 
+/// A file of a new folder.
+pub struct NewFile {
+    /// Its path below the folder.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// Whether only its owner may read it.
+    pub secret: bool,
+}
+
 /// Makes a new lab in `dir`, which must be empty or not there yet. Returns the files that were written.
 pub fn init(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+    let files = files(&name_of(dir))?;
+    into_new_folder(dir, files.into_iter().map(|(path, text)| NewFile { path, text, secret: false }))
+}
+
+/// Writes files into `dir`, which must be empty or not there yet: nothing is ever overwritten.
+pub fn into_new_folder(dir: &Path, files: impl IntoIterator<Item = NewFile>) -> Result<Vec<PathBuf>, Diagnostic> {
     let occupied = match fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_some(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -34,16 +51,24 @@ pub fn init(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
             .advice("name a folder that is not there yet: nothing is ever overwritten"));
     }
     let mut written = Vec::new();
-    for (path, text) in files(&lab_name(dir))? {
-        let target = dir.join(path);
-        write_new(&target, &text).map_err(|error| unwritable(&target, &error))?;
+    for file in files {
+        let target = dir.join(&file.path);
+        write_new(&target, &file).map_err(|error| unwritable(&target, &error))?;
         written.push(target);
     }
     Ok(written)
 }
 
+/// Writes a lab whose text is given into a new folder, with the schema beside it. Returns its file.
+pub fn write_lab(dir: &Path, text: &str) -> Result<PathBuf, Diagnostic> {
+    let lab = NewFile { path: LAB_FILE.to_owned(), text: with_schema(text, "schema/lab.schema.json"), secret: false };
+    let schema = |(file, text): (&str, String)| NewFile { path: format!("schema/{file}"), text, secret: false };
+    into_new_folder(dir, std::iter::once(lab).chain(schema::files().map(schema)))?;
+    Ok(dir.join(LAB_FILE))
+}
+
 /// The folder's name where it can name a lab, or else the reference lab's own.
-fn lab_name(dir: &Path) -> String {
+pub fn name_of(dir: &Path) -> String {
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let name = absolute.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -79,11 +104,13 @@ fn with_schema(text: &str, path: &str) -> String {
     format!("{MODELINE}{path}\n{rest}")
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+fn write_new(path: &Path, file: &NewFile) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::File::create_new(path)?.write_all(text.as_bytes())
+    let mode = if file.secret { 0o600 } else { 0o644 };
+    let mut to = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    to.write_all(file.text.as_bytes())
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
@@ -124,8 +151,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_name_a_lab_is_no_hindrance() {
-        assert_eq!(lab_name(Path::new("/x/My Lab")), REFERENCE);
-        assert_eq!(lab_name(Path::new("/x/Lab2")), "lab2");
-        assert_eq!(lab_name(Path::new("/x/-a")), REFERENCE);
+        assert_eq!(name_of(Path::new("/x/My Lab")), REFERENCE);
+        assert_eq!(name_of(Path::new("/x/Lab2")), "lab2");
+        assert_eq!(name_of(Path::new("/x/-a")), REFERENCE);
     }
 }

@@ -18,7 +18,7 @@ mod validate;
 pub(crate) mod yaml;
 
 pub use diagnostic::{Code, Diagnostic, LabError};
-pub use init::init;
+pub use init::{NewFile, init, into_new_folder, name_of, write_lab};
 pub use library::Library;
 pub use load::load;
 pub use meaning::project_files;

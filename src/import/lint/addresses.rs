@@ -1,13 +1,10 @@
 //! Who is who and where: one cluster, distinct names, addresses that lead where they should.
 
 use crate::import::member::Member;
-use crate::import::project::Service;
 use crate::import::submission::Submission;
+use crate::import::{CLIENT_PORT, client_port};
 use crate::lab::diagnostic::{Code, Diagnostic, listed, nearest};
 use crate::lab::patroni_keys::OTHER_DCS;
-
-/// ZooKeeper's port for clients, unless set.
-const CLIENT_PORT: u16 = 2181;
 
 pub(super) fn judge(submission: &Submission) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
@@ -112,12 +109,6 @@ fn dcs(submission: &Submission, member: &Member) -> Vec<Diagnostic> {
         })?
     });
     wrong.collect()
-}
-
-/// The port that a ZooKeeper service listens on for clients.
-pub(super) fn client_port(service: &Service) -> u16 {
-    let set = ["ZOOKEEPER_CLIENT_PORT", "ZOO_PORT_NUMBER"].iter().find_map(|name| service.environment.get(*name));
-    set.and_then(|port| port.parse().ok()).unwrap_or(CLIENT_PORT)
 }
 
 /// The address under which others are told to reach a node.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::PortHolder;
-use super::addresses::client_port;
+use crate::import::client_port;
 use crate::import::project::{Port, PortDirective, Reach, Service};
 use crate::import::submission::Submission;
 use crate::lab::diagnostic::{Code, Diagnostic, File, listed};
