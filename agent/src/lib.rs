@@ -12,4 +12,5 @@ pub mod guard;
 pub mod logging;
 pub mod postgres;
 pub mod supervise;
+pub mod tls;
 pub mod watchdog;

@@ -13,12 +13,21 @@ use labrun_agent::{agent, config, exit, guard, logging, supervise};
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Patroni's YAML file of this node.
-    #[arg(env = "PATRONI_CONFIG_FILE", required = true)]
+    /// Patroni's YAML file of this node, or a folder of such files. Without one, the environment is the configuration.
+    #[arg(env = "PATRONI_CONFIG_FILE", required_unless_present = "generate_sample_config")]
     config: Option<PathBuf>,
-    /// Only check the file.
+    /// Only check the configuration.
     #[arg(long)]
     validate_config: bool,
+    /// With --validate-config: ports that are in use are no mistake.
+    #[arg(long, short = 'i', requires = "validate_config")]
+    ignore_listen_port: bool,
+    /// With --validate-config: print the configuration, with the environment's part in it and all passwords.
+    #[arg(long, short = 'p', requires = "validate_config")]
+    print: bool,
+    /// Only write a configuration to begin with, to the file that is named or to the standard output.
+    #[arg(long, conflicts_with = "validate_config")]
+    generate_sample_config: bool,
 }
 
 #[derive(Subcommand)]
@@ -38,11 +47,13 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     logging::init(tracing::Level::INFO);
-    let (validate, config) = (arguments.validate_config, arguments.config.unwrap_or_default());
-    let result = match arguments.command {
-        Some(Command::Supervise { node }) => supervise_node(&node),
-        None if validate => check(&config),
-        None => agent::run(&config).map_err(|error| (error.exit_code(), miette::Report::new(error))),
+    let options = (arguments.ignore_listen_port, arguments.print);
+    let (validate, sample) = (arguments.validate_config, arguments.generate_sample_config);
+    let result = match (arguments.command, arguments.config) {
+        (Some(Command::Supervise { node }), _) => supervise_node(&node),
+        (None, config) if sample => write_sample(config.as_deref()),
+        (None, config) if validate => check(&config.unwrap_or_default(), options),
+        (None, config) => run(&config.unwrap_or_default()),
     };
     ExitCode::from(result.unwrap_or_else(|(code, report)| {
         tell(format_args!("{report:?}"));
@@ -55,11 +66,32 @@ fn supervise_node(node: &Path) -> Result<u8, (u8, miette::Report)> {
     done.map(|()| exit::OK).map_err(|error| (error.exit_code(), miette::Report::new(error)))
 }
 
-fn check(path: &Path) -> Result<u8, (u8, miette::Report)> {
-    let (_, warnings) =
-        config::load(path, std::env::vars()).map_err(|error| (exit::CONFIG, miette::Report::new(error)))?;
+fn run(path: &Path) -> Result<u8, (u8, miette::Report)> {
+    agent::run(path).map_err(|error| (error.exit_code(), miette::Report::new(error)))
+}
+
+/// Warnings do not make a configuration a wrong one, as with Patroni.
+fn check(path: &Path, (ignore_listen_port, print): (bool, bool)) -> Result<u8, (u8, miette::Report)> {
+    let fail = |error| (exit::CONFIG, miette::Report::new(error));
+    let (wrong, warnings) = config::validate(path, std::env::vars(), ignore_listen_port).map_err(fail)?;
     warnings.iter().for_each(|warning| tell(format_args!("{warning}")));
-    Ok(if warnings.is_empty() { exit::OK } else { exit::FAILURE })
+    if print {
+        let text = config::print(path, std::env::vars()).map_err(fail)?;
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+    let code = if wrong.is_empty() { exit::OK } else { exit::FAILURE };
+    wrong.into_iter().for_each(|error| tell(format_args!("{:?}", miette::Report::new(error))));
+    Ok(code)
+}
+
+fn write_sample(path: Option<&Path>) -> Result<u8, (u8, miette::Report)> {
+    let text = config::sample(std::env::vars());
+    let written = match path {
+        Some(path) => std::fs::write(path, text),
+        None => std::io::stdout().write_all(text.as_bytes()),
+    };
+    let fail = |source| (exit::FAILURE, miette::Report::new(agent::Error::System(source)));
+    written.map(|()| exit::OK).map_err(fail)
 }
 
 /// A line on stderr. Where it cannot be written, the exit code still says it.

@@ -21,6 +21,7 @@ use crate::postgres::program;
 pub(super) enum Happened {
     Start,
     Stop,
+    Restart,
     Reload,
     RoleChange,
 }
@@ -30,6 +31,7 @@ impl Happened {
         match self {
             Happened::Start => "on_start",
             Happened::Stop => "on_stop",
+            Happened::Restart => "on_restart",
             Happened::Reload => "on_reload",
             Happened::RoleChange => "on_role_change",
         }

@@ -30,6 +30,10 @@ pub enum Error {
     #[diagnostic(code(agent::program), help("on Debian they are in /usr/lib/postgresql/<version>/bin"))]
     Program(String),
 
+    #[error(transparent)]
+    #[diagnostic(code(agent::tls), help("`restapi:` and `ctl:` name the files of certificates and keys"))]
+    Tls(#[from] crate::tls::Error),
+
     #[error("cannot start: {0}")]
     #[diagnostic(code(agent::system))]
     System(#[from] std::io::Error),
@@ -39,7 +43,7 @@ impl Error {
     /// The process's exit code for this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Config(_) => exit::CONFIG,
+            Error::Config(_) | Error::Tls(_) => exit::CONFIG,
             Error::Root => exit::WRONG_USER,
             Error::PortBusy(_) => exit::PORT_BUSY,
             Error::ForeignData(_) => exit::FOREIGN_DATA,

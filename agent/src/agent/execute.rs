@@ -6,6 +6,7 @@ use super::state::{Agent, RunningJob};
 use super::{Event, jobs};
 use crate::api::peers;
 use crate::clock::Moment;
+use crate::decide::asked::{Request, Restart};
 use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StartAs, Upstream, Write};
 use crate::postgres::rewind;
 
@@ -18,6 +19,21 @@ impl Agent {
             Action::Chore(chore) => self.chore(chore),
             Action::AskPeers(list) => self.ask_peers(list),
             Action::ReadLeaderTimeline(from) => self.ask_leader(from),
+            Action::Forget(request) => {
+                match request {
+                    Request::ScheduledRestart => self.view.asked.scheduled_restart = None,
+                    Request::Reinitialize => self.view.asked.reinitialize = None,
+                }
+                self.recheck = Moment::now();
+            }
+            Action::BeginScheduledRestart => {
+                if let Some(plan) = self.view.asked.scheduled_restart.take() {
+                    let timeout = plan.filter.timeout;
+                    self.view.asked.restart = Some(Restart { timeout });
+                    self.view.facts.leaving_since.get_or_insert(Moment::now());
+                }
+                self.recheck = Moment::now();
+            }
             Action::Exit { code, reason } => {
                 if code != crate::exit::OK {
                     tracing::error!("{reason}");
@@ -69,7 +85,7 @@ impl Agent {
         let kind = job.kind();
         match &job {
             Job::Stop { mode } => self.view.facts.stop_mode = Some(*mode),
-            Job::Start(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
+            Job::Start(_) | Job::Restart(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
             _ => {}
         }
         if let Job::Start(_) = &job {
@@ -88,8 +104,15 @@ impl Agent {
 
     /// A start that was ended because it took too long counts as failed.
     fn note_cancelled(&mut self) {
-        if self.job.as_ref().is_some_and(|job| job.kind == JobKind::StartPrimary) {
-            self.note_failure(JobKind::StartPrimary, "it was ended".into());
+        match self.job.as_ref().map(|job| job.kind) {
+            Some(JobKind::StartPrimary) => self.note_failure(JobKind::StartPrimary, "it was ended".into()),
+            Some(JobKind::Restart) => {
+                if self.view.pg.is_primary() {
+                    self.note_failure(JobKind::StartPrimary, "it was ended".into());
+                }
+                self.restarted(Err("restart failed".into()));
+            }
+            _ => {}
         }
     }
 
@@ -133,9 +156,9 @@ impl Agent {
         if std::mem::replace(&mut self.busy.asking_peers, true) {
             return;
         }
-        let events = self.events.clone();
+        let (events, access) = (self.events.clone(), self.peers.borrow().clone());
         tokio::spawn(async move {
-            let answers = peers::ask(list).await;
+            let answers = peers::ask(&access, list).await;
             let _ = events.send(Event::Peers(answers)).await;
         });
     }

@@ -28,6 +28,7 @@ impl Agent {
                 self.view.peers = Some(peers);
             }
             Event::LeaderTimeline(result) => self.leader_timeline(result),
+            Event::Pending(found) => self.pending(found),
             Event::Request(request) => self.request(request),
             Event::Terminate => {
                 tracing::info!("asked to stop");
@@ -144,10 +145,11 @@ impl Agent {
         }
         self.pid = None;
         // A bootstrap may end in a restart, or fail and stop what it has started; slots are copied in between.
-        let asked = self
-            .job
-            .as_ref()
-            .is_some_and(|job| matches!(job.kind, JobKind::Stop | JobKind::Bootstrap | JobKind::CopySlots));
+        let ends = |kind| {
+            use JobKind::{Bootstrap, CopySlots, Discard, Restart, Stop};
+            matches!(kind, Stop | Restart | Discard | Bootstrap | CopySlots)
+        };
+        let asked = self.job.as_ref().is_some_and(|job| ends(job.kind));
         if !asked {
             tracing::warn!("PostgreSQL (process {pid}) has ended without having been asked to");
             self.view.pg.crashed = true;
@@ -195,13 +197,30 @@ impl Agent {
                 self.tell_stopped(mode);
                 if matches!(decide::role(&self.view), MemberRole::Primary | MemberRole::StandbyLeader) {
                     self.view.pg.role = Role::Demoted;
+                    self.view.facts.handed_over = true;
                 }
                 self.view.pg.crashed = !matches!(mode, StopMode::Fast { .. });
             }
             Job::Start(how) => {
-                (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
-                facts.stop_mode = None;
+                self.started();
+                self.view.asked.reinitialize = None;
                 self.tell_started(&how);
+            }
+            Job::Restart(_) => {
+                self.started();
+                self.tell(Happened::Restart, decide::role(&self.view));
+                self.restarted(Ok(()));
+            }
+            Job::Discard => {
+                tracing::info!("the data is given up for a new copy");
+                if let Some(request) = &mut self.view.asked.reinitialize {
+                    request.discarded = true;
+                }
+                (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
+                self.view.pg.role = Role::Uninitialized;
+                if self.pid.take().is_some() {
+                    self.went_down();
+                }
             }
             Job::CrashRecover => facts.crash_recovered = true,
             Job::Rewind { name, .. } => {
@@ -225,11 +244,25 @@ impl Agent {
         }
     }
 
+    fn started(&mut self) {
+        let facts = &mut self.view.facts;
+        (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
+        (facts.handed_over, facts.stop_mode) = (false, None);
+        self.look_for_pending();
+    }
+
     pub(super) fn job_failed(&mut self, job: Job, error: &postgres::Error) {
         let text = error.to_string();
         tracing::error!("{}: {text}", label(job.kind()));
-        self.note_failure(job.kind(), text.clone());
+        let kind = match &job {
+            Job::Restart(StartAs::Primary) => JobKind::StartPrimary,
+            Job::Restart(_) => JobKind::StartStandby,
+            other => other.kind(),
+        };
+        self.note_failure(kind, text.clone());
         match job {
+            Job::Restart(_) => self.restarted(Err("restart failed".into())),
+            Job::Discard => self.view.asked.reinitialize = None,
             Job::Bootstrap { created } | Job::Clone { created: Some(created), .. } => self.give_up_bootstrap(created),
             // That the leader could not be reached says nothing about our data.
             Job::Start(StartAs::Primary) if self.view.leads() => {
@@ -303,5 +336,7 @@ fn label(kind: JobKind) -> &'static str {
         JobKind::Rewind => "pg_rewind",
         JobKind::SetAside => "setting the old data aside",
         JobKind::CopySlots => "copy of logical slots",
+        JobKind::Restart => "restart",
+        JobKind::Discard => "giving the old data up",
     }
 }

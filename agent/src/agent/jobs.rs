@@ -27,7 +27,7 @@ pub(super) struct Context {
 pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
     let (config, settings) = (&*context.config, &context.settings);
     // Nothing becomes writable that would stay so if this process were stopped now.
-    if matches!(job, Job::Promote | Job::Start(StartAs::Primary)) {
+    if matches!(job, Job::Promote | Job::Start(StartAs::Primary) | Job::Restart(StartAs::Primary)) {
         context.guarded.clone().obeyed().await;
     }
     match job {
@@ -49,6 +49,8 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
         Job::Rewind { from, .. } => rewind::rewind(config, from).await,
         Job::SetAside => datadir::set_aside(&config.data_dir).await,
         Job::CopySlots { names, from, follow } => copy_slots(context, names, from, follow).await,
+        Job::Restart(how) => restart(context, how).await,
+        Job::Discard => discard(context).await,
     }
 }
 
@@ -135,6 +137,25 @@ async fn start_with(context: &Context, wanted: &Wanted) -> Result<i32, Error> {
     watch(postmaster, context.events.clone());
     start::ready(config, settings, pid).await?;
     Ok(pid)
+}
+
+async fn restart(context: &Context, how: &StartAs) -> Result<(), Error> {
+    let (config, settings) = (&*context.config, &context.settings);
+    if let Some(pid) = context.pid {
+        let limit = settings.primary_stop_timeout.filter(|_| context.synchronous);
+        stop::stop(config, settings, pid, StopMode::Fast { checkpoint: true }, limit).await;
+    }
+    start(context, how).await
+}
+
+/// From the mark on, what is in the directory is of no worth: it is emptied when a copy is made.
+async fn discard(context: &Context) -> Result<(), Error> {
+    let (config, settings) = (&*context.config, &context.settings);
+    if let Some(pid) = context.pid {
+        stop::stop(config, settings, pid, StopMode::Immediate, None).await;
+    }
+    postmaster::wait_for_orphans(&config.data_dir).await;
+    datadir::give_up(&config.data_dir).await
 }
 
 /// Reports the postmaster's beginning and its end.

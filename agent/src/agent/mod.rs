@@ -54,8 +54,10 @@ enum Event {
     Request(api::Request),
     Terminate,
     Reload,
-    /// PostgreSQL was told to read its configuration again.
+    /// PostgreSQL has read its configuration again.
     Reloaded,
+    /// The parameters that wait for a restart.
+    Pending(Result<indexmap::IndexMap<String, decide::ParameterChange>, postgres::Error>),
     /// A live node of our name was found elsewhere.
     Duplicate(String),
 }

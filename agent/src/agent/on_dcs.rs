@@ -22,7 +22,8 @@ impl Agent {
                 );
                 self.view.dcs.session = Some(store.session());
                 self.view.dcs.session_timeout = timeout.as_millis() as u64;
-                self.store = Some(store);
+                // Our keys are taken over from it before it ends, so that the lease is not free meanwhile.
+                self.former = self.store.replace(store);
                 self.unreachable.clear();
                 self.look_at_dcs_now();
             }
@@ -37,6 +38,7 @@ impl Agent {
                 self.view.dcs.reachable = false;
                 self.view.dcs.session = None;
                 self.store = None;
+                self.former = None;
             }
             dcs::Event::Unreachable(reason) => {
                 self.view.dcs.reachable = false;
@@ -66,11 +68,22 @@ impl Agent {
         }
         self.take_up_settings(&cluster);
         self.take_up_topology(&cluster);
+        self.end_former_session(&cluster);
         self.remember(&cluster);
         self.view.dcs.cluster = Some(cluster);
         self.view.dcs.reachable = self.store.is_some();
         if self.leads() {
             self.watchdog.keepalive(self.times());
+        }
+    }
+
+    /// Ends the session before this one, once it owns none of our keys any more.
+    fn end_former_session(&mut self, cluster: &Cluster) {
+        let Some(former) = &self.former else { return };
+        let session = former.session();
+        let member = cluster.members.get(&self.view.me.name).is_some_and(|member| member.session == session);
+        if !member && cluster.leader.as_ref().is_none_or(|leader| leader.session != session) {
+            self.former = None;
         }
     }
 
@@ -134,10 +147,10 @@ impl Agent {
         if Some(member.session) == self.view.dcs.session || url == self.view.me.api_url || url.is_empty() {
             return;
         }
-        let events = self.events.clone();
+        let (events, access) = (self.events.clone(), self.peers.borrow().clone());
         tokio::spawn(async move {
             let liveness = url.trim_end_matches("/patroni").to_owned() + "/liveness";
-            if crate::api::peers::is_alive(&liveness).await {
+            if crate::api::peers::is_alive(&access, &liveness).await {
                 let _ = events.send(Event::Duplicate(url)).await;
             }
         });

@@ -10,13 +10,13 @@ use tokio::sync::{Mutex, watch};
 
 use super::state::{Agent, Busy, Need, QUEUE};
 use super::{Error, Event, jobs};
-use crate::api::{self, Shared};
+use crate::api::{self, Rest, Shared, peers};
 use crate::clock::Moment;
 use crate::cluster::{DynamicConfig, Paths, json};
 use crate::config::{self, Config, Settings};
 use crate::dcs::keep_session;
 use crate::decide;
-use crate::decide::{DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
+use crate::decide::{Asked, DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
 use crate::guard::Guard;
 use crate::postgres::{datadir, postmaster};
 use crate::watchdog::Watchdog;
@@ -27,6 +27,7 @@ pub fn run(path: &Path) -> Result<u8, Error> {
         return Err(Error::Root);
     }
     let (config, warnings) = config::load(path, std::env::vars())?;
+    crate::logging::configure(&config.log);
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     for program in ["postgres", "initdb", "pg_controldata", "pg_basebackup"] {
         find_program(&config, program)?;
@@ -71,7 +72,9 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
     let view = view(&config, settings, pg);
     let (published, views) = watch::channel(Arc::new(view.clone()));
     let (ttl, ttls) = watch::channel(view.settings.ttl);
-    tokio::spawn(api::serve(listener, shared(&config, views, events.clone())));
+    let (rest, in_force) = watch::channel(Arc::new(Rest::new(&config.restapi).await?));
+    let (peers, access) = watch::channel(peers::Access::new(&config.peers)?);
+    tokio::spawn(api::serve(listener, in_force, shared(&config, views, access, events.clone())));
     spawn_session(&config, ttls, events.clone());
     spawn_signals(events.clone())?;
     let pid = running.as_ref().map(|postmaster| postmaster.pid);
@@ -86,15 +89,19 @@ async fn start(path: &Path, config: Arc<Config>) -> Result<u8, Error> {
         config,
         view,
         store: None,
+        former: None,
         events,
         published,
+        rest,
+        peers,
+        restart_answer: None,
         ttl,
         pid,
         job: None,
         jobs_started: 0,
         busy: Busy::default(),
         callbacks: Default::default(),
-        need: Need { snapshot: true, observation: pid.is_some(), inspection: false, snapshot_at: now },
+        need: Need { snapshot: true, observation: pid.is_some(), inspection: false, reload: false, snapshot_at: now },
         observer: Arc::new(Mutex::new(None)),
         said: String::new(),
         unreachable: String::new(),
@@ -135,6 +142,7 @@ fn view(config: &Config, settings: Settings, pg: Pg) -> View {
         job: None,
         facts: Facts { initialize_created: datadir::bootstrap_of(&config.data_dir), ..Facts::default() },
         watchdog: decide::Watchdog::default(),
+        asked: Asked::default(),
         peers: None,
         stopping: false,
         wall: 0,
@@ -161,20 +169,25 @@ fn cached_dynamic(config: &Config) -> DynamicConfig {
     cached.and_then(|text| DynamicConfig::parse(&text)).unwrap_or_else(|| DynamicConfig(config.bootstrap.dcs.clone()))
 }
 
-fn shared(config: &Config, view: watch::Receiver<Arc<View>>, events: Sender<Event>) -> Shared {
+fn shared(
+    config: &Config,
+    view: watch::Receiver<Arc<View>>,
+    peers: watch::Receiver<peers::Access>,
+    events: Sender<Event>,
+) -> Shared {
     let (requests, mut asked) = mpsc::channel(64);
     tokio::spawn(async move {
         while let Some(request) = asked.recv().await {
             let _ = events.send(Event::Request(request)).await;
         }
     });
-    Shared { view, requests, scope: config.scope.clone(), authentication: config.restapi.authentication.clone() }
+    Shared { view, requests, scope: config.scope.clone(), peers }
 }
 
 fn spawn_session(config: &Config, ttl: watch::Receiver<Duration>, events: Sender<Event>) {
     let (sender, mut session) = mpsc::channel(64);
     let paths = Paths::new(&config.namespace, &config.scope);
-    tokio::spawn(keep_session(config.zookeeper_hosts.clone(), paths, config.name.clone(), ttl, sender));
+    tokio::spawn(keep_session(config.zookeeper.clone(), paths, config.name.clone(), ttl, sender));
     tokio::spawn(async move {
         while let Some(event) = session.recv().await {
             let _ = events.send(Event::Dcs(event)).await;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Sender;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::callbacks::Callbacks;
 use super::refresh::LATE;
 use super::{Event, LONGEST};
+use crate::api::{Rest, peers};
 use crate::clock::Moment;
 use crate::config::Config;
 use crate::dcs::Store;
@@ -25,8 +26,15 @@ pub(super) struct Agent {
     pub(super) config: Arc<Config>,
     pub(super) view: View,
     pub(super) store: Option<Store>,
+    /// The session before this one, while it still owns keys of ours.
+    pub(super) former: Option<Store>,
     pub(super) events: Sender<Event>,
     pub(super) published: watch::Sender<Arc<View>>,
+    /// How REST is served, and how peers are asked.
+    pub(super) rest: watch::Sender<Arc<Rest>>,
+    pub(super) peers: watch::Sender<peers::Access>,
+    /// Who waits for the restart that is asked for.
+    pub(super) restart_answer: Option<oneshot::Sender<Result<(), String>>>,
     pub(super) ttl: watch::Sender<Duration>,
     pub(super) pid: Option<i32>,
     pub(super) job: Option<RunningJob>,
@@ -82,6 +90,8 @@ pub(super) struct Need {
     pub(super) snapshot: bool,
     pub(super) observation: bool,
     pub(super) inspection: bool,
+    /// PostgreSQL must read its files again, whether they have changed or not.
+    pub(super) reload: bool,
     /// The next attempt after one that failed, and the next sign of life to the DCS.
     pub(super) snapshot_at: Moment,
 }
@@ -150,6 +160,7 @@ impl Agent {
 
     /// Ends the session, and with it our keys, before the process ends.
     pub(super) async fn leave(mut self, code: u8) -> u8 {
+        self.former = None;
         if let Some(store) = self.store.take() {
             store.close().await;
         }

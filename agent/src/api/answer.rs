@@ -15,10 +15,13 @@ use crate::decide::View;
 pub struct Answer {
     pub code: u16,
     pub body: Body,
+    /// Beside those that every answer has.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
+    /// The status line and nothing else, not even headers.
     None,
     Json(String),
     /// Plain words, which Patroni calls text/html.
@@ -30,15 +33,20 @@ pub enum Body {
 
 impl Answer {
     pub fn text(code: u16, text: &str) -> Answer {
-        Answer { code, body: Body::Text(text.into()) }
+        Answer { code, body: Body::Text(text.into()), headers: Vec::new() }
     }
 
     pub fn error(code: u16, message: &str) -> Answer {
-        Answer { code, body: Body::Error(message.into()) }
+        Answer { code, body: Body::Error(message.into()), headers: Vec::new() }
     }
 
-    fn json(code: u16, value: &Value) -> Answer {
-        Answer { code, body: Body::Json(json::spaced(value)) }
+    /// A status line alone.
+    fn status(code: u16) -> Answer {
+        Answer { code, body: Body::None, headers: Vec::new() }
+    }
+
+    fn json(code: u16, value: &impl serde::Serialize) -> Answer {
+        Answer { code, body: Body::Json(json::spaced(value)), headers: Vec::new() }
     }
 }
 
@@ -51,21 +59,20 @@ pub fn answer(method: &str, path: &str, query: &str, view: &View, scope: &str, p
     let health = Health { view, now: Moment::now() };
     let query = Query::parse(query);
     let status_only = matches!(method, "OPTIONS" | "HEAD");
-    if let Some(answer) = reading(path, &health, scope).filter(|_| !status_only) {
+    if let Some(answer) = reading(path, &query, &health, scope, published).filter(|_| !status_only) {
         return answer;
     }
-    let (good, body) = check(path, &query, &health, published);
-    if status_only || !body {
-        return Answer { code: code(good), body: Body::None };
-    }
-    Answer::json(code(good), &status(&health, scope))
+    let code = code(check(path, &query, &health));
+    if status_only { Answer::status(code) } else { Answer::json(code, &status(&health, scope)) }
 }
 
-/// Answers that are the same whatever the role.
-fn reading(path: &str, health: &Health, scope: &str) -> Option<Answer> {
+/// Answers of routes that have a name of their own.
+fn reading(path: &str, query: &Query, health: &Health, scope: &str, published: Moment) -> Option<Answer> {
     let view = health.view;
     let cluster = view.dcs.cluster.as_ref();
-    Some(match path.trim_end_matches('/').split('/').nth(1).unwrap_or_default() {
+    Some(match path.trim_start_matches('/').split('/').next().unwrap_or_default() {
+        "liveness" => Answer::status(code(health.liveness(published))),
+        "readiness" => Answer::status(code(health.readiness(query))),
         "patroni" => Answer::json(200, &status(health, scope)),
         "cluster" => {
             Answer::json(200, &lists::cluster(cluster.unwrap_or(&Default::default()), scope, view.settings.pause))
@@ -75,44 +82,42 @@ fn reading(path: &str, health: &Health, scope: &str) -> Option<Answer> {
             Answer::json(200, &history.map_or(Value::Array(Vec::new()), |history| history.value.to_value()))
         }
         "config" => match cluster.and_then(|cluster| cluster.config.as_ref()) {
-            Some(config) => Answer { code: 200, body: Body::Json(json::spaced(&config.value.0)) },
+            Some(config) => Answer::json(200, &config.value.0),
             None => Answer::error(502, "Bad Gateway"),
         },
         "failsafe" => match cluster.and_then(|cluster| cluster.failsafe.as_ref()) {
-            Some(failsafe) => Answer { code: 200, body: Body::Json(json::spaced(failsafe)) },
+            Some(failsafe) => Answer::json(200, failsafe),
             None => Answer::error(502, "Bad Gateway"),
         },
-        "metrics" => Answer { code: 200, body: Body::Metrics(metrics(health, scope)) },
+        "metrics" => Answer { code: 200, body: Body::Metrics(metrics(health, scope)), headers: Vec::new() },
         _ => return None,
     })
 }
 
-/// Whether the check passes, and whether the answer has a body. Patroni looks for these words anywhere in the
-/// path, in this order.
-fn check(path: &str, query: &Query, health: &Health, published: Moment) -> (bool, bool) {
+/// Whether the check passes. Patroni looks for these words anywhere in the path, in this order; tags count for what is
+/// not about leading.
+fn check(path: &str, query: &Query, health: &Health) -> bool {
     let has = |word: &str| path.contains(word);
-    match path.trim_end_matches('/') {
-        "/liveness" => return (health.liveness(published), false),
-        "/readiness" => return (health.readiness(query), false),
-        _ => {}
-    }
     let replica = || health.replica(query);
-    let good = if has("standby_leader") || has("standby-leader") {
-        false
+    if has("standby_leader") || has("standby-leader") {
+        return false;
     } else if has("leader") {
-        health.leads()
-    } else if has("master") || has("primary") || has("read-write") || path == "/" || path.is_empty() {
-        health.primary()
-    } else if has("replica") {
+        return health.leads();
+    } else if has("master") || has("primary") || has("read-write") || path == "/" {
+        return health.primary();
+    }
+    let good = if has("replica") {
         replica()
     } else if has("read-only") && !has("sync") && !has("quorum") {
         health.primary() || replica()
     } else if has("health") {
         health.is_running()
+    } else if health.view.dcs.cluster.is_none() {
+        false
     } else {
         let sync = health.is_sync_standby();
         let quorum = health.is_quorum_standby();
-        match path.trim_end_matches('/') {
+        match path {
             "/sync" | "/synchronous" => sync && replica(),
             "/quorum" => quorum && replica(),
             "/async" | "/asynchronous" => !sync && !quorum && replica(),
@@ -121,7 +126,7 @@ fn check(path: &str, query: &Query, health: &Health, published: Moment) -> (bool
             _ => false,
         }
     };
-    (good, true)
+    good && health.tags_match(query)
 }
 
 #[cfg(test)]
@@ -201,7 +206,9 @@ mod tests {
     fn codes(path: &str, query: &str) -> (u16, u16) {
         let (leader, standby) = pair();
         let of = |view: &View, method: &str| answer(method, path, query, view, "golden", Moment::now()).code;
-        assert_eq!(of(&leader, "GET"), of(&leader, "OPTIONS"), "{path}");
+        if !matches!(path, "/liveness" | "/readiness") {
+            assert_eq!(of(&leader, "GET"), of(&leader, "OPTIONS"), "{path}");
+        }
         (of(&leader, "GET"), of(&standby, "GET"))
     }
 
@@ -223,7 +230,15 @@ mod tests {
         assert_eq!(codes("/replica", "lag=0"), (503, 200));
         assert_eq!(codes("/replica", "lag=10MB"), (503, 200));
         assert_eq!(codes("/replica", "tag_x=y"), (503, 503));
-        assert_eq!(codes("/replica", "lag=nonsense"), (503, 503));
+        // As in Patroni: a limit that is none, limits nothing.
+        assert_eq!(codes("/replica", "lag=nonsense"), (503, 200));
+        assert_eq!(codes("/read-only", "tag_x=y"), (503, 503));
+        assert_eq!(codes("/leader", "tag_x=y"), (200, 503));
+        assert_eq!(codes("/anything/health", ""), (200, 200));
+        // Exact ones are exact, and a probe that is only known to GET is an unknown path to OPTIONS.
+        assert_eq!(codes("/sync/", ""), (503, 503));
+        let (leader, _) = pair();
+        assert_eq!(answer("OPTIONS", "/liveness", "", &leader, "golden", Moment::now()).code, 503);
     }
 
     #[test]

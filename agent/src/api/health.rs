@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::cluster::{Lsn, PgState};
-use crate::decide::{self, Role, View};
+use crate::decide::{self, Role, Server, View};
 
 /// What a check looks at.
 pub struct Health<'a> {
@@ -112,21 +112,27 @@ impl Health<'_> {
         self.view.pg.role == Role::Replica
             && self.is_running()
             && !data.tag("noloadbalance")
-            && self.tags_match(query)
-            && query.get("lag").is_none_or(|_| query.lag().is_some_and(|limit| self.lag() <= limit))
+            && query.lag().is_none_or(|limit| self.lag() <= limit)
     }
 
     /// How far the replica is behind what the leader was last known to have.
     fn lag(&self) -> u64 {
         let Some(server) = &self.view.pg.server else { return u64::MAX };
-        let optime = self.view.dcs.cluster.as_ref().map_or(Lsn(0), |cluster| cluster.optime());
-        let streamed = server.wal_receiver.as_ref().map_or(Lsn(0), |receiver| receiver.latest_end);
-        optime.max(streamed).since(server.replayed)
+        self.end(server).since(server.replayed)
     }
 
-    fn tags_match(&self, query: &Query) -> bool {
+    /// The newest WAL that the leader is known to have.
+    fn end(&self, server: &Server) -> Lsn {
+        let optime = self.view.dcs.cluster.as_ref().map_or(Lsn(0), |cluster| cluster.optime());
+        let streamed = server.wal_receiver.as_ref().map_or(Lsn(0), |receiver| receiver.latest_end);
+        optime.max(streamed)
+    }
+
+    /// Every `tag_NAME=VALUE` is so on this node.
+    pub fn tags_match(&self, query: &Query) -> bool {
+        let tags = decide::tags(self.view);
         query.0.iter().filter_map(|(key, value)| Some((key.strip_prefix("tag_")?, value))).all(|(tag, wanted)| {
-            self.view.me.tags.get(tag).is_some_and(|tag| match tag {
+            tags.get(tag).is_some_and(|tag| match tag {
                 serde_json::Value::String(text) => text == wanted,
                 other => other.to_string().to_lowercase() == *wanted,
             })
@@ -147,9 +153,8 @@ impl Health<'_> {
         }
         let limit = query.lag().unwrap_or(self.view.settings.maximum_lag_on_failover);
         let Some(server) = self.view.pg.server.as_ref().filter(|_| self.is_running()) else { return false };
-        let optime = self.view.dcs.cluster.as_ref().map_or(Lsn(0), |cluster| cluster.optime());
         let position = if query.get("mode") == Some("write") { server.position() } else { server.replayed };
-        server.is_streaming() && optime.since(position) <= limit
+        server.is_streaming() && self.end(server).since(position) <= limit
     }
 
     /// The lease was free, or cannot be known to be held, for longer than a lease lasts.

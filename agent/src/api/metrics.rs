@@ -109,7 +109,12 @@ fn values(health: &Health) -> Vec<Metric> {
             "gauge",
             health.dcs_last_seen().to_string(),
         ),
-        ("pending_restart", "Value is 1 if the node needs a restart, 0 otherwise.", "gauge", flag(false)),
+        (
+            "pending_restart",
+            "Value is 1 if the node needs a restart, 0 otherwise.",
+            "gauge",
+            flag(!view.pg.pending_restart.is_empty()),
+        ),
         ("is_paused", "Value is 1 if auto failover is disabled, 0 otherwise.", "gauge", flag(view.settings.pause)),
         ("postgres_state", STATE_HELP, "gauge", (decide::state(view) as u8).to_string()),
     ]

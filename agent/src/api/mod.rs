@@ -2,22 +2,31 @@
 //! here waits for the database, except that a peer's question about WAL positions may be given a moment for a
 //! fresh look.
 
+mod access;
 mod answer;
+mod change;
 mod health;
+mod http;
 pub mod lists;
 mod metrics;
 pub mod peers;
+mod restart;
+mod schedule;
 mod server;
 pub mod status;
+mod switchover;
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use answer::{Answer, Body, answer};
-pub use server::{bind, serve};
+pub use server::{Rest, bind, serve};
 
+use crate::cluster::Failover;
 use crate::decide::View;
+use crate::decide::asked::{Filter, ScheduledRestart};
 
 /// What the handlers share with the loop.
 #[derive(Clone)]
@@ -27,8 +36,8 @@ pub struct Shared {
     /// What is asked of the loop.
     pub requests: mpsc::Sender<Request>,
     pub scope: String,
-    /// User and password for what changes something.
-    pub authentication: Option<(String, String)>,
+    /// How peers are asked.
+    pub peers: watch::Receiver<peers::Access>,
 }
 
 /// What REST asks of the loop.
@@ -39,7 +48,19 @@ pub enum Request {
     /// As SIGHUP.
     Reload,
     /// Apply a patch to the dynamic configuration; answered with the new one, or `None` if somebody was faster.
-    PatchConfig(serde_json::Map<String, serde_json::Value>, tokio::sync::oneshot::Sender<Option<String>>),
+    PatchConfig(Map<String, Value>, oneshot::Sender<Option<String>>),
+    /// Replace the dynamic configuration, whatever it is now.
+    ReplaceConfig(Map<String, Value>, oneshot::Sender<Option<String>>),
     /// Ask for a switchover or a failover through the failover key.
-    Failover(crate::cluster::Failover, tokio::sync::oneshot::Sender<bool>),
+    Failover(Failover, oneshot::Sender<bool>),
+    /// Clear the failover key if it names a time; `None` if it does not, false if somebody was faster.
+    CancelSwitchover(oneshot::Sender<Option<bool>>),
+    /// Restart PostgreSQL; answered when that is done, or with the reason why not.
+    Restart(Filter, oneshot::Sender<Result<(), String>>),
+    /// False if another restart is scheduled already.
+    ScheduleRestart(ScheduledRestart, oneshot::Sender<bool>),
+    /// False if none is scheduled.
+    CancelRestart(oneshot::Sender<bool>),
+    /// Replace the data by a new copy; the reason why not.
+    Reinitialize { force: bool, from_leader: bool, answer: oneshot::Sender<Option<String>> },
 }

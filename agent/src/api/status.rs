@@ -39,18 +39,38 @@ pub fn status(health: &Health, scope: &str) -> Value {
         put("cluster_unlocked", true.into());
     }
     put("dcs_last_seen", health.dcs_last_seen().into());
-    if !view.me.tags.is_empty() {
-        put("tags", json!(view.me.tags));
+    let tags = decide::tags(view);
+    if !tags.is_empty() {
+        put("tags", json!(tags));
     }
     if let Some(identifier) = view.pg.data.system_identifier() {
         put("database_system_identifier", identifier.to_string().into());
     }
+    if let Some(reason) = decide::pending_restart_reason(view) {
+        put("pending_restart", true.into());
+        put("pending_restart_reason", reason);
+    }
     put("patroni", json!({"version": VERSION, "scope": scope, "name": view.me.name}));
+    if let Some(plan) = &view.asked.scheduled_restart {
+        let mut published = plan.published.clone();
+        published.shift_remove("postmaster_start_time");
+        put("scheduled_restart", published.into());
+    }
     if view.watchdog.unusable {
         put("watchdog_failed", true.into());
     }
+    // More than a few lines that wait: the log cannot be written.
+    let waiting = crate::logging::queued();
+    if waiting > LOG_LINES_THAT_MAY_WAIT {
+        body.insert("logger_queue_size".into(), waiting.into());
+        if crate::logging::records_lost() > 0 {
+            body.insert("logger_records_lost".into(), crate::logging::records_lost().into());
+        }
+    }
     Value::Object(body)
 }
+
+const LOG_LINES_THAT_MAY_WAIT: usize = 2;
 
 fn xlog(server: &decide::Server) -> Value {
     if !server.in_recovery {

@@ -27,21 +27,7 @@ impl DynamicConfig {
 
     /// Applies a patch as `PATCH /config` does: objects are merged, `null` removes a key.
     pub fn patch(&mut self, patch: &Map<String, Value>) {
-        merge(&mut self.0, patch);
-    }
-}
-
-fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, value) in patch {
-        match (target.get_mut(key), value) {
-            (_, Value::Null) => {
-                target.shift_remove(key);
-            }
-            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            _ => {
-                target.insert(key.clone(), value.clone());
-            }
-        }
+        json::merge(&mut self.0, patch);
     }
 }
 

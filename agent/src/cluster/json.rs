@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter, Serializer};
+use serde_json::{Map, Value};
 
 /// Without any blanks, as in every znode.
 pub fn compact<T: Serialize>(value: &T) -> String {
@@ -13,6 +14,21 @@ pub fn compact<T: Serialize>(value: &T) -> String {
 /// With a blank after each comma and colon, as in every REST body.
 pub fn spaced<T: Serialize>(value: &T) -> String {
     render(value, Python { item: b", ", colon: b": " })
+}
+
+/// Lays `patch` over `target`: objects are merged, `null` removes a key.
+pub fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (target.get_mut(key), value) {
+            (_, Value::Null) => {
+                target.shift_remove(key);
+            }
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            _ => {
+                target.insert(key.clone(), value.clone());
+            }
+        }
+    }
 }
 
 fn render<T: Serialize>(value: &T, format: Python) -> String {

@@ -113,7 +113,61 @@ const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("postgresql.authentication", &["superuser", "replication", "rewind"]),
+    ("postgresql.authentication.superuser", USER),
+    ("postgresql.authentication.replication", USER),
+    ("postgresql.authentication.rewind", USER),
+    ("restapi.authentication", &["username", "password"]),
+    ("ctl.authentication", &["username", "password"]),
+    ("ctl", &["authentication", "insecure", "cacert", "certfile", "keyfile", "keyfile_password"]),
+    (
+        "log",
+        &[
+            "type",
+            "level",
+            "traceback_level",
+            "format",
+            "dateformat",
+            "static_fields",
+            "max_queue_size",
+            "dir",
+            "mode",
+            "file_size",
+            "file_num",
+            "loggers",
+            "deduplicate_heartbeat_logs",
+        ],
+    ),
+    ("watchdog", &["mode", "device", "driver", "safety_margin"]),
+    (
+        "bootstrap.dcs.standby_cluster",
+        &[
+            "host",
+            "port",
+            "primary_slot_name",
+            "create_replica_methods",
+            "restore_command",
+            "archive_cleanup_command",
+            "recovery_min_apply_delay",
+        ],
+    ),
     ("tags", &[]),
+];
+
+/// What a user of PostgreSQL is told to connect with.
+const USER: &[&str] = &[
+    "username",
+    "password",
+    "sslmode",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslrootcert",
+    "sslcrl",
+    "sslcrldir",
+    "gssencmode",
+    "channel_binding",
+    "sslnegotiation",
+    "options",
 ];
 
 /// The keys of the dynamic configuration.
@@ -181,9 +235,17 @@ fn complaint(path: &str, key: &str) -> String {
         .map(|(section, _)| if section.is_empty() { "the top level".to_owned() } else { format!("`{section}`") })
         .collect();
     if homes.is_empty() {
-        return format!("`{key}` is no key that is known {here}; it is ignored");
+        let hint = nearest(path, key).map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default();
+        return format!("`{key}` is no key that is known {here}; it is ignored{hint}");
     }
     format!("`{key}` is ignored {here}; it belongs to {} (check the indentation)", homes.join(" or "))
+}
+
+/// A known key of the same section that looks like this one.
+fn nearest(path: &str, key: &str) -> Option<&'static str> {
+    let (_, known) = SECTIONS.iter().find(|(section, _)| *section == path)?;
+    let ranked = known.iter().map(|known| (strsim::jaro_winkler(key, known), *known));
+    ranked.filter(|(likeness, _)| *likeness > 0.85).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 #[cfg(test)]
@@ -214,5 +276,8 @@ mod tests {
         );
         assert_eq!(found.len(), 2);
         assert!(found[0].contains("`scop` is no key") && found[1].contains("ZooKeeper"), "{found:?}");
+        assert!(found[0].ends_with("(did you mean `scope`?)"), "{found:?}");
+        assert_eq!(complaints("restapi: {certfille: x}\nwatchdog: {mode: off}\n").len(), 1);
+        assert!(!complaints("quite_another: 1\n")[0].contains("did you mean"));
     }
 }

@@ -1,16 +1,18 @@
 //! The node's own file as types.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
-use miette::{NamedSource, SourceSpan};
 use serde_json::{Map, Value};
 
 use super::connect::ConnectOptions;
-use super::error::Invalid;
+use super::log::{self, Log};
+use super::reader::{Reader, scalar, strings};
+use super::restapi::{self, PeerAccess, RestApi};
 use super::scripts::CustomBootstrap;
 use super::watchdog::WatchdogConfig;
-use super::yaml::Tree;
+use super::zookeeper::{self, ZooKeeper};
 use super::{Error, Warning};
 
 /// Everything that the node's file says.
@@ -20,8 +22,10 @@ pub struct Config {
     pub name: String,
     pub namespace: String,
     pub restapi: RestApi,
-    /// `host:port`, in the file's order.
-    pub zookeeper_hosts: Vec<String>,
+    /// How the other nodes' REST is asked.
+    pub peers: PeerAccess,
+    pub zookeeper: ZooKeeper,
+    pub log: Log,
     pub bootstrap: Bootstrap,
     /// Where PostgreSQL listens: hosts (comma separated, as PostgreSQL takes them) and the port.
     pub listen: Address,
@@ -45,14 +49,6 @@ pub struct Config {
 pub struct Address {
     pub host: String,
     pub port: u16,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct RestApi {
-    pub listen: Address,
-    pub connect_address: Address,
-    /// User name and password for what changes something.
-    pub authentication: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -118,7 +114,8 @@ impl Config {
     /// `api_url` of the member key.
     pub fn api_url(&self) -> String {
         let address = &self.restapi.connect_address;
-        format!("http://{}:{}/patroni", bracketed(&address.host), address.port)
+        let scheme = if self.restapi.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}:{}/patroni", bracketed(&address.host), address.port)
     }
 
     /// The path of one of PostgreSQL's programs.
@@ -128,77 +125,12 @@ impl Config {
     }
 }
 
-fn bracketed(host: &str) -> String {
+pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
-/// Reads values by their path and says where an unusable one stands.
-struct Reader<'a> {
-    file: &'a str,
-    tree: &'a Tree,
-    value: &'a Value,
-}
-
-impl Reader<'_> {
-    fn get(&self, path: &[&str]) -> Option<&Value> {
-        path.iter().try_fold(self.value, |value, name| value.get(name)).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, path: &[&str]) -> Result<Option<String>, Error> {
-        match self.get(path) {
-            None => Ok(None),
-            Some(value) => scalar(value).map(Some).ok_or_else(|| self.wrong(path, "must be a text")),
-        }
-    }
-
-    fn required(&self, path: &[&str]) -> Result<String, Error> {
-        self.text(path)?.filter(|text| !text.is_empty()).ok_or_else(|| self.wrong(path, "is missing"))
-    }
-
-    fn map(&self, path: &[&str]) -> Result<Map<String, Value>, Error> {
-        match self.get(path) {
-            None => Ok(Map::new()),
-            Some(Value::Object(map)) => Ok(map.clone()),
-            Some(_) => Err(self.wrong(path, "must be a mapping (`key: value`, indented)")),
-        }
-    }
-
-    fn address(&self, path: &[&str], default_port: u16) -> Result<Option<Address>, Error> {
-        let Some(text) = self.text(path)? else {
-            return Ok(None);
-        };
-        address(&text, default_port)
-            .map(Some)
-            .ok_or_else(|| self.wrong(path, &format!("must be host:port, not `{text}`")))
-    }
-
-    fn wrong(&self, path: &[&str], reason: &str) -> Error {
-        let key = self.tree.nearest(path);
-        let span = key.and_then(|key| Some(SourceSpan::from((key.offset?, key.name.len()))));
-        let last = path.last().copied().unwrap_or_default();
-        let misplaced = path.len() > 1 && self.tree.root.entries().iter().any(|(key, _)| key.name == last);
-        Error::Invalid(Box::new(Invalid {
-            file: self.file.into(),
-            line: key.map_or(1, |key| key.line),
-            reason: format!("`{}` {reason}", path.join(".")),
-            text: NamedSource::new(self.file, self.tree.text.clone()).with_language("YAML"),
-            span,
-            help: misplaced.then(|| format!("`{last}` stands at the top level: has the indentation been lost?")),
-        }))
-    }
-}
-
-pub(super) fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(on) => Some(on.to_string()),
-        _ => None,
-    }
-}
-
 /// `host:port`, `[v6]:port`, several hosts before one port, or a host alone.
-fn address(text: &str, default_port: u16) -> Option<Address> {
+pub(super) fn address(text: &str, default_port: u16) -> Option<Address> {
     let text = text.trim();
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port))
@@ -208,18 +140,10 @@ fn address(text: &str, default_port: u16) -> Option<Address> {
         }
         _ => (text, default_port),
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    (!host.is_empty()).then(|| Address { host: host.to_owned(), port })
-}
-
-fn strings(value: Option<&Value>) -> Vec<String> {
-    match value {
-        Some(Value::Array(items)) => items.iter().filter_map(scalar).collect(),
-        Some(Value::String(text)) => {
-            text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
-        }
-        _ => Vec::new(),
-    }
+    let bare = |host: &str| host.trim().trim_start_matches('[').trim_end_matches(']').to_owned();
+    let hosts: Vec<_> = host.split(',').map(bare).collect();
+    let is_host = |host: &String| !host.is_empty() && (!host.contains(':') || host.parse::<Ipv6Addr>().is_ok());
+    hosts.iter().all(is_host).then(|| Address { host: hosts.join(","), port })
 }
 
 /// A list of options as it is written under `initdb:` or `basebackup:`.
@@ -238,17 +162,16 @@ pub(super) fn list_options(value: Option<&Value>) -> Vec<ListOption> {
     }
 }
 
-pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut Vec<Warning>) -> Result<Config, Error> {
-    let r = Reader { file, tree, value };
+pub(super) fn from_value(r: &Reader, warnings: &mut Vec<Warning>) -> Result<Config, Error> {
     let scope = r.required(&["scope"])?;
     let name = r.required(&["name"])?;
-    let zookeeper_hosts = zookeeper_hosts(&r)?;
+    let zookeeper = zookeeper::zookeeper(r)?;
     let mut postgresql = r.map(&["postgresql"])?;
     // It has a field of its own, which does not show the passwords.
     postgresql.shift_remove("authentication");
     let data_dir = r.required(&["postgresql", "data_dir"])?;
-    let (listen, connect_address) = addresses(&r, "postgresql", 5432, "127.0.0.1")?;
-    let (rest_listen, rest_connect) = addresses(&r, "restapi", 8008, "127.0.0.1")?;
+    let (listen, connect_address) = addresses(r, "postgresql", 5432, "127.0.0.1")?;
+    let (rest_listen, rest_connect) = addresses(r, "restapi", 8008, "127.0.0.1")?;
     let pgpass = match r.text(&["postgresql", "pgpass"])? {
         Some(path) => path.into(),
         None => PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/tmp".into())).join("pgpass"),
@@ -256,18 +179,21 @@ pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut 
     for section in ["superuser", "replication"] {
         if r.get(&["postgresql", "authentication", section, "password"]).is_none() {
             let text = format!("`postgresql.authentication.{section}` has no password");
-            let line = tree.nearest(&["postgresql", "authentication", section]).map_or(0, |key| key.line);
-            warnings.push(Warning { file: file.into(), line, text });
+            let place = r.nearest(&["postgresql", "authentication", section]);
+            let (file, line) = place.map_or((String::new(), 0), |(source, key)| (source.file.clone(), key.line));
+            warnings.push(Warning { file, line, text });
         }
     }
     let (watchdog, wrong) = WatchdogConfig::from_map(&r.map(&["watchdog"])?);
     if let Some(text) = wrong {
-        let line = tree.nearest(&["watchdog", "mode"]).map_or(0, |key| key.line);
-        warnings.push(Warning { file: file.into(), line, text });
+        let place = r.nearest(&["watchdog", "mode"]);
+        let (file, line) = place.map_or((String::new(), 0), |(source, key)| (source.file.clone(), key.line));
+        warnings.push(Warning { file, line, text });
     }
     for (switch, priority) in [("nofailover", "failover_priority"), ("nosync", "sync_priority")] {
-        let line = tree.nearest(&["tags", switch]).map_or(0, |key| key.line);
-        let conflict = conflict(&r, switch, priority).map(|text| Warning { file: file.into(), line, text });
+        let place = r.nearest(&["tags", switch]);
+        let (file, line) = place.map_or((String::new(), 0), |(source, key)| (source.file.clone(), key.line));
+        let conflict = conflict(r, switch, priority).map(|text| Warning { file, line, text });
         warnings.extend(conflict);
     }
     Ok(Config {
@@ -275,13 +201,11 @@ pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut 
         watchdog,
         name,
         namespace: r.text(&["namespace"])?.unwrap_or_else(|| "service".into()),
-        restapi: RestApi {
-            listen: rest_listen,
-            connect_address: rest_connect,
-            authentication: rest_authentication(&r)?,
-        },
-        zookeeper_hosts,
-        bootstrap: bootstrap(&r)?,
+        restapi: restapi::restapi(r, rest_listen, rest_connect)?,
+        peers: restapi::peers(r)?,
+        zookeeper,
+        log: log::log(r)?,
+        bootstrap: bootstrap(r)?,
         listen,
         connect_address,
         proxy_address: r.text(&["postgresql", "proxy_address"])?,
@@ -294,8 +218,8 @@ pub(super) fn from_value(file: &str, tree: &Tree, value: &Value, warnings: &mut 
             .collect(),
         pgpass: std::path::absolute(&pgpass).unwrap_or(pgpass),
         database: r.text(&["postgresql", "database"])?.unwrap_or_else(|| "postgres".into()),
-        authentication: authentication(&r)?,
-        tags: r.map(&["tags"])?.into_iter().filter(|(name, value)| tag_is_published(name, value, &r)).collect(),
+        authentication: authentication(r)?,
+        tags: r.map(&["tags"])?.into_iter().filter(|(name, value)| tag_is_published(name, value, r)).collect(),
         postgresql,
     })
 }
@@ -334,19 +258,11 @@ fn tag_is_published(name: &str, value: &Value, r: &Reader) -> bool {
     value != &Value::Bool(false) && !value.is_null() || r.get(&["tags", twin]).is_some()
 }
 
-fn zookeeper_hosts(r: &Reader) -> Result<Vec<String>, Error> {
-    let hosts: Vec<_> = strings(r.get(&["zookeeper", "hosts"]));
-    let hosts: Option<Vec<_>> =
-        hosts.iter().map(|host| address(host, 2181).map(|a| format!("{}:{}", bracketed(&a.host), a.port))).collect();
-    match hosts {
-        Some(hosts) if !hosts.is_empty() => Ok(hosts),
-        Some(_) => Err(r.wrong(&["zookeeper", "hosts"], "is missing")),
-        None => Err(r.wrong(&["zookeeper", "hosts"], "must be a list of host:port")),
-    }
-}
-
 /// `listen` and `connect_address` of a section; the latter follows from the former where that names one host.
 fn addresses(r: &Reader, section: &str, port: u16, default: &str) -> Result<(Address, Address), Error> {
+    if section == "restapi" && r.text(&[section, "listen"])?.is_some_and(|listen| !listen.contains(':')) {
+        return Err(r.wrong(&[section, "listen"], "must be host:port"));
+    }
     let listen = r.address(&[section, "listen"], port)?.unwrap_or(Address { host: default.into(), port });
     if let Some(connect) = r.address(&[section, "connect_address"], listen.port)? {
         return Ok((listen, connect));
@@ -358,12 +274,6 @@ fn addresses(r: &Reader, section: &str, port: u16, default: &str) -> Result<(Add
     }
     let connect = Address { host: first.to_owned(), port: listen.port };
     Ok((listen, connect))
-}
-
-fn rest_authentication(r: &Reader) -> Result<Option<(String, String)>, Error> {
-    let username = r.text(&["restapi", "authentication", "username"])?;
-    let password = r.text(&["restapi", "authentication", "password"])?;
-    Ok(username.zip(password))
 }
 
 fn bootstrap(r: &Reader) -> Result<Bootstrap, Error> {
@@ -415,7 +325,7 @@ mod tests {
         assert_eq!((config.scope.as_str(), config.name.as_str()), ("my_cluster", "postgresql0"));
         assert_eq!(config.conn_url(), "postgres://pg-master:5432/postgres");
         assert_eq!(config.api_url(), "http://pg-master:8008/patroni");
-        assert_eq!(config.zookeeper_hosts, ["zoo:2181"]);
+        assert_eq!(config.zookeeper.hosts, ["zoo:2181"]);
         assert_eq!(config.listen, Address { host: "0.0.0.0".into(), port: 5432 });
         assert_eq!(config.authentication.replication.password.as_deref(), Some("rep-pass"));
         assert_eq!(config.bootstrap.pg_hba.len(), 2);

@@ -7,6 +7,8 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::units::boolean;
+
 /// Parameter names (lower case) and values as texts.
 pub type Parameters = IndexMap<String, String>;
 
@@ -120,14 +122,6 @@ fn obeys(rule: &Rule, value: &str) -> bool {
         Rule::AtLeast(least) => value.parse::<i64>().is_ok_and(|number| number >= *least),
         Rule::OneOf(values) => values.contains(&value),
         Rule::Megabytes(least) => megabytes(value).is_some_and(|size| size >= *least),
-    }
-}
-
-fn boolean(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "on" | "true" | "yes" | "1" => Some(true),
-        "off" | "false" | "no" | "0" => Some(false),
-        _ => None,
     }
 }
 

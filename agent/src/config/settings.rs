@@ -1,5 +1,6 @@
 //! The settings in force: the dynamic configuration of the DCS with the node's own file over it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -53,6 +54,8 @@ pub struct Settings {
     pub use_pg_rewind: bool,
     /// PostgreSQL's parameters, complete.
     pub parameters: Parameters,
+    /// Those that this node's PostgreSQL takes, once it was asked.
+    pub accepted: Arc<OnceLock<Parameters>>,
     /// Replaces pg_hba.conf if set.
     pub pg_hba: Option<Vec<String>>,
     /// Replaces pg_ident.conf if set.
@@ -123,6 +126,7 @@ impl Settings {
             use_slots: section.flag("use_slots").unwrap_or(true),
             use_pg_rewind: section.flag("use_pg_rewind").unwrap_or(false),
             parameters: section.parameters(config),
+            accepted: Arc::default(),
             pg_hba: section.lines("pg_hba"),
             pg_ident: section.lines("pg_ident"),
             replica_methods: section.replica_methods(),
@@ -199,7 +203,7 @@ fn sync_mode(dynamic: &Map<String, Value>) -> SyncMode {
     }
 }
 
-fn flag(value: Option<&Value>) -> Option<bool> {
+pub(crate) fn flag(value: Option<&Value>) -> Option<bool> {
     match value? {
         Value::Bool(on) => Some(*on),
         Value::Number(number) => Some(number.as_f64() != Some(0.0)),
@@ -213,7 +217,7 @@ fn flag(value: Option<&Value>) -> Option<bool> {
 }
 
 /// A whole number, or a text with a unit of time such as `30s`, `5min`, `1h`.
-fn seconds(value: &Value) -> Option<u64> {
+pub(crate) fn seconds(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| Some(number.as_f64()?.max(0.0) as u64)),
         Value::String(text) => {

@@ -49,7 +49,7 @@ impl Default for WatchdogConfig {
 impl WatchdogConfig {
     /// The section as it stands in the file, and what is wrong with it.
     pub(super) fn from_map(map: &Map<String, Value>) -> (WatchdogConfig, Option<String>) {
-        let text = |key: &str| map.get(key).and_then(super::local::scalar);
+        let text = |key: &str| map.get(key).and_then(super::reader::scalar);
         let mut config = WatchdogConfig::default();
         let mut wrong = None;
         if let Some(mode) = text("mode") {

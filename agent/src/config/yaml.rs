@@ -52,6 +52,11 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Tree, Error> {
     }
 }
 
+/// A value alone: a list or mapping from the environment.
+pub(super) fn value(text: &str) -> Option<Value> {
+    serde_saphyr::from_str::<Node>(text).ok().map(|node| node.value())
+}
+
 impl Node {
     pub(super) fn value(&self) -> Value {
         match self {
@@ -74,15 +79,15 @@ impl Tree {
         self.root.value()
     }
 
-    /// The key at `path`, or its nearest ancestor that is there.
-    pub(super) fn nearest(&self, path: &[&str]) -> Option<&Key> {
+    /// The key at `path`, or its nearest ancestor that is there, and how deep it stands.
+    pub(super) fn nearest(&self, path: &[&str]) -> Option<(&Key, usize)> {
         let mut node = &self.root;
         let mut found = None;
-        for name in path {
+        for (depth, name) in path.iter().enumerate() {
             let Some((key, child)) = node.entries().iter().find(|(key, _)| key.name == *name) else {
                 break;
             };
-            found = Some(key);
+            found = Some((key, depth));
             node = child;
         }
         found
@@ -173,10 +178,10 @@ mod tests {
         let tree = parse("f", "a: 1\nb:\n  on_: on\n  q: \"on\"\n  s: 1800s\nc: [x, 2.5, ~]\n").unwrap();
         let expected = serde_json::json!({"a": 1, "b": {"on_": true, "q": "on", "s": "1800s"}, "c": ["x", 2.5, null]});
         assert_eq!(tree.value(), expected);
-        assert_eq!(tree.nearest(&["b", "q"]).unwrap().line, 4);
-        assert_eq!(tree.nearest(&["b", "missing"]).unwrap().line, 2);
+        assert_eq!(tree.nearest(&["b", "q"]).unwrap().0.line, 4);
+        assert_eq!(tree.nearest(&["b", "missing"]).unwrap().0.line, 2);
         assert!(tree.nearest(&["z"]).is_none());
-        let key = tree.nearest(&["b", "s"]).unwrap();
+        let (key, _) = tree.nearest(&["b", "s"]).unwrap();
         assert!(tree.text[key.offset.unwrap()..].starts_with("s: 1800s"));
     }
 

@@ -3,11 +3,13 @@
 //! The lease is the *negotiated* session timeout, counted from when a request was sent that the server
 //! answered: the server counts from when it got it, which is later.
 
+mod connect;
 mod session;
 mod snapshot;
 mod write;
 pub use write::Written;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -28,6 +30,8 @@ pub enum Error {
     Timeout,
     #[error("ZooKeeper: {0}")]
     Client(#[from] zk::Error),
+    #[error(transparent)]
+    Tls(#[from] crate::tls::Error),
     /// Somebody else was first: what was written about has changed.
     #[error("{key} has changed meanwhile")]
     Conflict { key: String },
@@ -39,6 +43,8 @@ pub struct Store {
     client: zk::Client,
     paths: Paths,
     name: String,
+    /// What every key that we create may be done to, and by whom.
+    acls: Arc<Vec<zk::Acl>>,
 }
 
 /// A consistent picture and how long our session is certain to live.

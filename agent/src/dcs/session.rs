@@ -6,8 +6,9 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use zookeeper_client as zk;
 
-use super::{Error, Store, within};
+use super::{Store, connect, within};
 use crate::cluster::Paths;
+use crate::config::ZooKeeper;
 
 /// What happens to the session and to the keys.
 pub enum Event {
@@ -26,21 +27,25 @@ pub enum Event {
 /// After an attempt to connect that failed.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Keeps a session for as long as `events` is listened to. A change of `ttl` is taken up by the next session.
+/// Keeps a session for as long as `events` is listened to. A change of `ttl` needs a new one, since a session's timeout
+/// is negotiated at its beginning; the old one lives on as long as its [`Store`] does.
 pub async fn keep_session(
-    hosts: Vec<String>,
+    settings: ZooKeeper,
     paths: Paths,
     name: String,
-    ttl: watch::Receiver<Duration>,
+    mut ttl: watch::Receiver<Duration>,
     events: Sender<Event>,
 ) {
     while !events.is_closed() {
-        let timeout = *ttl.borrow();
-        match connect(&hosts, timeout).await {
+        let timeout = *ttl.borrow_and_update();
+        match connect::connect(&settings, timeout).await {
             Ok(client) => {
-                let store = Store { client, paths: paths.clone(), name: name.clone() };
-                live(store, &events).await;
-                let _ = events.send(Event::Expired).await;
+                let acls = connect::acls(&settings);
+                let store = Store { client, paths: paths.clone(), name: name.clone(), acls };
+                tokio::select! {
+                    () = live(store, &events) => drop(events.send(Event::Expired).await),
+                    () = another(&mut ttl, timeout) => continue,
+                }
             }
             Err(error) => {
                 let _ = events.send(Event::Unreachable(error.to_string())).await;
@@ -50,17 +55,12 @@ pub async fn keep_session(
     }
 }
 
-async fn connect(hosts: &[String], timeout: Duration) -> Result<zk::Client, Error> {
-    // A server that accepts connections and does not answer is given up soon enough to try another one.
-    let connector = zk::Client::connector()
-        .with_session_timeout(timeout)
-        .with_connection_timeout((timeout / 5).min(SILENCE))
-        .with_fail_eagerly();
-    Ok(connector.connect(&hosts.join(",")).await?)
+/// Waits for another value than `now`.
+async fn another(ttl: &mut watch::Receiver<Duration>, now: Duration) {
+    if ttl.wait_for(|ttl| *ttl != now).await.is_err() {
+        std::future::pending().await
+    }
 }
-
-/// A connection on which nothing is heard for this long, pings notwithstanding, is given up.
-const SILENCE: Duration = Duration::from_secs(4);
 
 /// One session from its beginning to its end.
 async fn live(store: Store, events: &Sender<Event>) {

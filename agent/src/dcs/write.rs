@@ -7,9 +7,6 @@ use zookeeper_client as zk;
 use super::{Error, Store, within};
 use crate::decide::Write;
 
-const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
-const EPHEMERAL: CreateOptions<'static> = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-
 /// What a write has brought about that only the writer knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
@@ -25,7 +22,7 @@ impl Store {
         match write {
             Write::Member(data) => self.member(data.to_json().as_bytes()).await?,
             Write::CreateInitialize => {
-                let created = self.create("initialize", b"", &PERSISTENT).await?;
+                let created = self.create("initialize", b"", CreateMode::Persistent).await?;
                 return Ok(Written::Initialize { created });
             }
             Write::SetInitialize { system_identifier, version } => {
@@ -37,7 +34,7 @@ impl Store {
             }
             Write::Config { json, version } => self.put("config", json.as_bytes(), *version).await?,
             Write::AcquireLeader { sync: None } => {
-                self.create("leader", self.name.as_bytes(), &EPHEMERAL).await?;
+                self.create("leader", self.name.as_bytes(), CreateMode::Ephemeral).await?;
             }
             Write::AcquireLeader { sync: Some(version) } => self.acquire(*version).await?,
             Write::ReclaimLeader => self.reclaim().await?,
@@ -55,7 +52,7 @@ impl Store {
     /// Compare-and-set with a version (also with version 0, which Patroni takes as none), else create.
     async fn put(&self, key: &str, data: &[u8], version: Option<i32>) -> Result<(), Error> {
         match version {
-            None => self.create(key, data, &PERSISTENT).await.map(|_| ()),
+            None => self.create(key, data, CreateMode::Persistent).await.map(|_| ()),
             Some(version) => {
                 let path = self.paths.key(key);
                 self.settle(key, within(self.client.set_data(&path, data, Some(version))).await).map(|_| ())
@@ -64,15 +61,20 @@ impl Store {
     }
 
     /// Creates a key and, where they are missing, its parents; the transaction that did it.
-    async fn create(&self, key: &str, data: &[u8], options: &CreateOptions<'_>) -> Result<i64, Error> {
+    async fn create(&self, key: &str, data: &[u8], mode: CreateMode) -> Result<i64, Error> {
         let path = self.paths.key(key);
-        let mut created = within(self.client.create(&path, data, options)).await;
+        let options = self.options(mode);
+        let mut created = within(self.client.create(&path, data, &options)).await;
         if matches!(created, Err(Error::Client(zk::Error::NoNode))) {
             let parent = path.rsplit_once('/').map_or("/", |(parent, _)| parent);
-            within(self.client.mkdir(parent, &PERSISTENT)).await?;
-            created = within(self.client.create(&path, data, options)).await;
+            within(self.client.mkdir(parent, &self.options(CreateMode::Persistent))).await?;
+            created = within(self.client.create(&path, data, &options)).await;
         }
         self.settle(key, created).map(|(stat, _)| stat.czxid)
+    }
+
+    fn options(&self, mode: CreateMode) -> CreateOptions<'_> {
+        mode.with_acls(Acls::new(&self.acls))
     }
 
     fn settle<T>(&self, key: &str, result: Result<T, Error>) -> Result<T, Error> {
@@ -92,14 +94,14 @@ impl Store {
                 within(self.client.set_data(&path, data, Some(stat.version))).await.map(|_| ())
             }
             Some(stat) => self.replace(&path, stat.version, data).await,
-            None => self.create(&format!("members/{}", self.name), data, &EPHEMERAL).await.map(|_| ()),
+            None => self.create(&format!("members/{}", self.name), data, CreateMode::Ephemeral).await.map(|_| ()),
         }
     }
 
     async fn replace(&self, path: &str, version: i32, data: &[u8]) -> Result<(), Error> {
         let mut writer = self.client.new_multi_writer();
         writer.add_delete(path, Some(version))?;
-        writer.add_create(path, data, &EPHEMERAL)?;
+        writer.add_create(path, data, &self.options(CreateMode::Ephemeral))?;
         let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
         self.settle(path, committed).map(|_| ())
     }
@@ -108,7 +110,7 @@ impl Store {
     async fn acquire(&self, sync: i32) -> Result<(), Error> {
         let mut writer = self.client.new_multi_writer();
         writer.add_check_version(&self.paths.key("sync"), sync)?;
-        writer.add_create(&self.paths.key("leader"), self.name.as_bytes(), &EPHEMERAL)?;
+        writer.add_create(&self.paths.key("leader"), self.name.as_bytes(), &self.options(CreateMode::Ephemeral))?;
         let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
         self.settle("leader", committed).map(|_| ())
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::cluster::{Cluster, Failover, History, Lsn, MemberData, Status, Sync};
 
+use super::asked;
 use super::view::{JobKind, Upstream};
 
 /// The outcome of one look at the world.
@@ -58,6 +59,10 @@ pub enum Action {
     AskPeers(Vec<(String, String)>),
     /// Read the timeline and its history from the leader's PostgreSQL.
     ReadLeaderTimeline(Upstream),
+    /// Drop a request of people that cannot be met or is done with.
+    Forget(asked::Request),
+    /// The scheduled restart's time has come: it is wanted now.
+    BeginScheduledRestart,
     /// End the agent.
     Exit { code: u8, reason: String },
 }
@@ -149,6 +154,10 @@ pub enum Job {
         name: String,
         from: Upstream,
     },
+    /// Stop and start again, because people want it.
+    Restart(StartAs),
+    /// Stops PostgreSQL at once and gives its data up for a new copy, because people want it.
+    Discard,
     /// Moves a data directory that cannot be rewound out of the way of a new copy. It is removed when that
     /// copy streams.
     SetAside,
@@ -236,6 +245,8 @@ impl Job {
             Job::Rewind { .. } => JobKind::Rewind,
             Job::SetAside => JobKind::SetAside,
             Job::CopySlots { .. } => JobKind::CopySlots,
+            Job::Restart(_) => JobKind::Restart,
+            Job::Discard => JobKind::Discard,
         }
     }
 }

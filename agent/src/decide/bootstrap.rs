@@ -147,7 +147,8 @@ fn source<'a>(view: &View, cluster: &'a Cluster) -> Option<&'a Member> {
             && member.data.tag("clonefrom")
             && member.data.address().is_some()
     };
-    cluster.members.values().find(willing).or_else(|| cluster.leader_member())
+    let from_leader = view.asked.reinitialize.is_some_and(|request| request.from_leader);
+    cluster.members.values().find(|member| willing(member) && !from_leader).or_else(|| cluster.leader_member())
 }
 
 /// A data directory that this very node has made for a new cluster which is not announced yet.

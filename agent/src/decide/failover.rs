@@ -14,6 +14,9 @@ const ANSWERS_COUNT: Duration = Duration::from_secs(3);
 /// What the leader does about a request; `None` if there is none that is due.
 pub(super) fn requested(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Option<Decision> {
     let failover = cluster.failover()?;
+    if view.settings.pause && failover.scheduled_at.is_some() {
+        return None;
+    }
     match due(view, failover) {
         Due::Later => return None,
         Due::Stale => return Some(clear(cluster, "the scheduled switchover's time has passed unused")),
@@ -24,6 +27,9 @@ pub(super) fn requested(view: &View, cluster: &Cluster, server: &Server, now: Mo
     }
     if failover.candidate.as_deref() == Some(&view.me.name) {
         return Some(clear(cluster, "this node already is the leader"));
+    }
+    if view.settings.pause && failover.candidate.is_none() {
+        return Some(clear(cluster, "it is possible only to a specific candidate in a paused state"));
     }
     let switchover = failover.leader.is_some();
     let able: Vec<_> = candidates(view, cluster, failover.candidate.as_deref(), switchover).collect();
@@ -96,6 +102,13 @@ pub(super) fn in_a_race<'a>(view: &View, cluster: &'a Cluster, now: Moment) -> O
     cluster.failover().filter(|failover| fresh && matches!(due(view, failover), Due::Now))
 }
 
+/// How long until a scheduled request's time comes, where it is ours to meet.
+pub(super) fn due_within(view: &View) -> Option<Duration> {
+    let cluster = view.dcs.cluster.as_ref().filter(|_| !view.settings.pause)?;
+    let at = cluster.failover()?.scheduled_at.as_ref()?.parse::<jiff::Timestamp>().ok()?;
+    u64::try_from(at.as_second() - view.wall).ok().filter(|left| *left > 0).map(Duration::from_secs)
+}
+
 enum Due {
     Now,
     Later,
@@ -113,7 +126,7 @@ fn due(view: &View, failover: &Failover) -> Due {
     }
 }
 
-fn clear(cluster: &Cluster, why: &str) -> Decision {
+pub(super) fn clear(cluster: &Cluster, why: &str) -> Decision {
     let version = cluster.failover.as_ref().map(|failover| failover.version);
     Decision::act(format!("not handing over: {why}"), Write::Failover { failover: Failover::default(), version })
 }

@@ -32,6 +32,19 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
     if let Some(decision) = gone_another_way(view, cluster, server, &leader, now) {
         return decision;
     }
+    stream_from(view, cluster, server, leader, now)
+}
+
+/// In a pause a standby follows, too, but is not stopped to be rewound.
+pub(super) fn other_leader_in_pause(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
+    match view.leader_upstream(cluster) {
+        Some(leader) => stream_from(view, cluster, server, leader, now),
+        None => Decision::wait("paused"),
+    }
+}
+
+fn stream_from(view: &View, cluster: &Cluster, server: &Server, leader: Upstream, now: Moment) -> Decision {
+    let name = cluster.leader_name().unwrap_or_default();
     let source = source(view, cluster, leader);
     let wrong_slot =
         view.settings.use_slots && source.is_some() && server.upstream_slot != slots::slot_name(&view.me.name);

@@ -38,7 +38,6 @@ pub(super) fn not_entitled(view: &View, cluster: &Cluster) -> Option<Decision> {
     Some(Decision::act("holding the lease, but not a synchronous standby: giving it back", Write::ReleaseLeader))
 }
 
-/// Before the promotion: only this node may take over from now on, and the request is done with.
 fn without_watchdog(server: &Server) -> Decision {
     if server.in_recovery {
         return Decision::act("Not promoting self because watchdog could not be activated", Write::ReleaseLeader);
@@ -47,13 +46,16 @@ fn without_watchdog(server: &Server) -> Decision {
     Decision::act("Demoting self because watchdog could not be activated", stop)
 }
 
-fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
+/// Before the promotion: only this node may take over from now on, and the request is done with.
+pub(super) fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
     if view.failed(JobKind::Promote) {
         return Decision::act("the promotion failed: giving the lease back", Write::ReleaseLeader);
     }
     let mut decision = Decision::wait("holding the lease: promoting");
-    // Patroni's order. The request may be what entitles us, so both are written before we look again.
-    if let Some(failover) = cluster.failover.as_ref().filter(|failover| !failover.value.is_empty()) {
+    // Patroni's order. The request may be what entitles us, so both are written before we look again. In a pause it
+    // stays until we are a primary: it is what tells this lease from one that we should not have.
+    let done_with = cluster.failover.as_ref().filter(|failover| !failover.value.is_empty() && !view.settings.pause);
+    if let Some(failover) = done_with {
         let version = Some(failover.version);
         decision.actions.push(Write::Failover { failover: Failover::default(), version }.into());
     }

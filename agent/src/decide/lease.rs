@@ -97,7 +97,11 @@ pub(super) fn deadline(view: &View, now: Moment) -> Duration {
 
 /// Whether PostgreSQL takes writes, or is about to.
 pub(super) fn writable(view: &View) -> bool {
-    let promoting = view.job.as_ref().is_some_and(|job| matches!(job.kind, JobKind::Promote | JobKind::StartPrimary));
+    let promoting = view.job.as_ref().is_some_and(|job| match job.kind {
+        JobKind::Promote | JobKind::StartPrimary => true,
+        JobKind::Restart => view.pg.is_primary(),
+        _ => false,
+    });
     (view.pg.process == Process::Up && view.pg.is_primary()) || promoting
 }
 

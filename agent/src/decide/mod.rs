@@ -3,15 +3,18 @@
 //! documented by its behaviour), except where a comment says otherwise.
 
 mod action;
+pub mod asked;
 mod bootstrap;
 mod failover;
 mod follow;
 mod health;
 mod lead;
 mod lease;
+mod pause;
 mod publish;
 mod race;
 mod recover;
+mod restart;
 pub mod rewind;
 mod slots;
 mod sync;
@@ -22,14 +25,17 @@ mod view;
 use std::time::Duration;
 
 pub use action::{Action, Chore, Decision, Job, LogicalSlot, StartAs, StopMode, Write};
+pub use asked::Asked;
 pub use bootstrap::somebody_bootstraps;
 pub use lease::{Permit, Standing, Term};
 pub use publish::{VERSION, final_status, member, member_needs_write};
-pub(crate) use publish::{replication_state, role, state};
+pub(crate) use publish::{pending_restart_reason, replication_state, role, state, tags};
+pub use recover::describe;
 pub use slots::{needs_feedback, slot_name};
 pub use view::{
-    Control, ControlState, Crashes, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me, Peer, Peers,
-    Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver, WalSender, Watchdog,
+    Control, ControlState, Crashes, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me,
+    ParameterChange, Peer, Peers, Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver,
+    WalSender, Watchdog,
 };
 
 use crate::clock::Moment;
@@ -39,6 +45,9 @@ use crate::exit;
 pub fn decide(view: &View, now: Moment) -> Decision {
     let mut decision = policy(view, now);
     publish::add(view, now, &mut decision);
+    for due in [restart::due_within(view), failover::due_within(view)].into_iter().flatten() {
+        decision.recheck = decision.recheck.min(due);
+    }
     decision
 }
 
@@ -86,8 +95,11 @@ fn policy(view: &View, now: Moment) -> Decision {
     if let Some(job) = &view.job {
         return recover::while_busy(view, cluster, job, now);
     }
+    if let Some(decision) = restart::asked(view, cluster, now) {
+        return decision;
+    }
     if view.settings.pause {
-        return paused(view, cluster);
+        return pause::paused(view, cluster, now);
     }
     if let Some(decision) = bootstrap::data_directory(view, cluster, now) {
         return decision;
@@ -111,6 +123,9 @@ fn policy(view: &View, now: Moment) -> Decision {
 
 /// SIGTERM: stop PostgreSQL cleanly, then give the lease back, then go.
 fn shut_down(view: &View, now: Moment) -> Decision {
+    if view.settings.pause && view.job.is_none() {
+        return Decision::exit(exit::OK, "paused: PostgreSQL is left as it is");
+    }
     if let Some(decision) = sync::waits_to_leave(view, now).filter(|_| view.job.is_none()) {
         return decision;
     }
@@ -131,25 +146,4 @@ fn shut_down(view: &View, now: Moment) -> Decision {
         return decision;
     }
     Decision::exit(exit::OK, "stopped")
-}
-
-/// Maintenance: nothing is started, stopped or promoted; a running primary keeps or takes the lease.
-fn paused(view: &View, cluster: &crate::cluster::Cluster) -> Decision {
-    let primary = view.pg.is_primary() && view.pg.process == Process::Up;
-    match &cluster.leader {
-        None if primary && cluster.initialize.as_ref().is_some_and(|i| i.system_identifier().is_some()) => {
-            Decision::act("paused: a running primary takes the free lease", Write::acquire(cluster))
-        }
-        Some(leader) if view.is_mine(leader) && !primary => {
-            Decision::act("paused: PostgreSQL does not run as a primary; giving the lease back", Write::ReleaseLeader)
-        }
-        Some(leader) if primary && view.mine_from_before(cluster) && leader.name == view.me.name => {
-            Decision::act("paused: the leader key is mine from before; taking it over", Write::ReclaimLeader)
-        }
-        Some(leader) if view.is_mine(leader) => match &view.pg.server {
-            Some(server) => lead::upkeep(view, cluster, server, "paused: primary with the lease"),
-            None => Decision::wait("paused"),
-        },
-        _ => Decision::wait("paused"),
-    }
 }

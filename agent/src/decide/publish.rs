@@ -1,6 +1,6 @@
 //! What this node says about itself and, as the leader, about the cluster.
 
-use super::{Action, Decision, JobKind, Process, Role, Server, View, Write, slots, sync};
+use super::{Action, DataDir, Decision, JobKind, Process, Role, Server, View, Write, slots, sync};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, MemberData, MemberRole, PgState, Status};
 
@@ -36,18 +36,33 @@ pub fn member(view: &View) -> MemberData {
         version: VERSION.into(),
         proxy_url: view.me.proxy_url.clone(),
         checkpoint_after_promote: unready.then_some(false),
-        tags: view.me.tags.clone(),
+        tags: tags(view),
+        pending_restart: !view.pg.pending_restart.is_empty(),
+        pending_restart_reason: pending_restart_reason(view),
+        scheduled_restart: view.asked.scheduled_restart.as_ref().map(|plan| plan.published.clone().into()),
         pause: view.settings.pause,
         ..MemberData::default()
     };
-    if sync::is_leaving(view) {
-        data.tags.insert("nosync".into(), true.into());
-        data.tags.insert("sync_priority".into(), 0.into());
-    }
     if let Some(server) = server.filter(|_| !busy) {
         positions(server, &mut data);
     }
     data
+}
+
+/// The node's tags; for the moment before it stops it is not to be synchronous.
+pub(crate) fn tags(view: &View) -> indexmap::IndexMap<String, serde_json::Value> {
+    let mut tags = view.me.tags.clone();
+    if sync::is_leaving(view) {
+        tags.insert("nosync".into(), true.into());
+        tags.insert("sync_priority".into(), 0.into());
+    }
+    tags
+}
+
+/// Which parameters wait for a restart; `None` if none does.
+pub(crate) fn pending_restart_reason(view: &View) -> Option<serde_json::Value> {
+    let pending = &view.pg.pending_restart;
+    (!pending.is_empty()).then(|| serde_json::json!(pending))
 }
 
 fn positions(server: &Server, data: &mut MemberData) {
@@ -77,10 +92,15 @@ pub(crate) fn replication_state(server: &Server) -> Option<&'static str> {
 pub(crate) fn state(view: &View) -> PgState {
     match view.job.as_ref().map(|job| job.kind) {
         Some(JobKind::Bootstrap) => return bootstrapping(view),
-        Some(JobKind::Clone) => return PgState::CreatingReplica,
+        Some(JobKind::Clone | JobKind::Discard) => return PgState::CreatingReplica,
+        Some(JobKind::Restart) => return PgState::Restarting,
         Some(JobKind::Stop) => return PgState::Stopping,
         Some(JobKind::StartPrimary | JobKind::StartStandby) => return PgState::Starting,
         _ => {}
+    }
+    let empty = matches!(view.pg.data, DataDir::Empty | DataDir::Unfinished);
+    if empty && view.asked.reinitialize.is_some() {
+        return PgState::CreatingReplica;
     }
     let failed = view.facts.failure.as_ref().map(|failure| failure.kind);
     match (view.pg.process, &view.pg.server) {

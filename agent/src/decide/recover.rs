@@ -36,9 +36,11 @@ pub(super) fn without_dcs(view: &View, now: Moment) -> Option<Decision> {
 
 /// While a job runs: only a start that takes too long is ended, so that another node can lead.
 pub(super) fn while_busy(view: &View, cluster: &Cluster, job: &JobView, now: Moment) -> Decision {
-    let limit = view.settings.primary_start_timeout;
+    let asked = view.asked.restart.as_ref().and_then(|restart| restart.timeout);
+    let limit = asked.unwrap_or(view.settings.primary_start_timeout);
     let mine = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
-    if job.kind == JobKind::StartPrimary && mine && now.since(job.since) > limit && others_can_lead(view, cluster) {
+    let starts = job.kind == JobKind::StartPrimary || (job.kind == JobKind::Restart && view.pg.is_primary());
+    if starts && mine && now.since(job.since) > limit && others_can_lead(view, cluster) {
         let status = format!("the start takes longer than {} s: letting another node lead", limit.as_secs());
         return Decision::act(status, Job::Stop { mode: StopMode::Immediate });
     }
@@ -50,7 +52,8 @@ pub(super) fn while_busy(view: &View, cluster: &Cluster, job: &JobView, now: Mom
     Decision::wait(format!("{} in progress", describe(job.kind))).recheck(Duration::from_secs(1))
 }
 
-fn describe(kind: JobKind) -> &'static str {
+/// What a job is called where people wait for it.
+pub fn describe(kind: JobKind) -> &'static str {
     match kind {
         JobKind::Bootstrap => "bootstrap of a new cluster",
         JobKind::Clone => "copy of the leader",
@@ -62,6 +65,8 @@ fn describe(kind: JobKind) -> &'static str {
         JobKind::Rewind => "pg_rewind",
         JobKind::SetAside => "setting the old data aside",
         JobKind::CopySlots => "copy of logical slots",
+        JobKind::Restart => "restart",
+        JobKind::Discard => "reinitialize",
     }
 }
 

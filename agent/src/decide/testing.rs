@@ -98,6 +98,7 @@ pub(crate) fn replica() -> View {
         job: None,
         facts: Facts { member_written: NOW, status_written: NOW, ..Facts::default() },
         watchdog: Watchdog::default(),
+        asked: Asked::default(),
         peers: None,
         stopping: false,
         wall: 1_795_401_465,

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::StopMode;
+use super::{Asked, StopMode};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, History, LeaderKey, Lsn, Member};
 use crate::config::Settings;
@@ -19,6 +19,8 @@ pub struct View {
     pub job: Option<JobView>,
     pub facts: Facts,
     pub watchdog: Watchdog,
+    /// What people want of this node.
+    pub asked: Asked,
     /// What the peers said last.
     pub peers: Option<Peers>,
     /// The agent was asked to stop.
@@ -94,6 +96,15 @@ pub struct Pg {
     pub crashed: bool,
     /// Blocks are marked so that pg_rewind can work (wal_log_hints or checksums).
     pub can_rewind: bool,
+    /// Parameters whose configured value comes into force only by a restart, with the value in force and that one.
+    pub pending_restart: IndexMap<String, ParameterChange>,
+}
+
+/// A parameter's value in force and the one that a restart would bring, as people write them.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ParameterChange {
+    pub old_value: String,
+    pub new_value: String,
 }
 
 impl Pg {
@@ -308,6 +319,8 @@ pub enum JobKind {
     Rewind,
     SetAside,
     CopySlots,
+    Restart,
+    Discard,
 }
 
 /// What was learnt earlier and still counts.
@@ -349,6 +362,8 @@ pub struct Facts {
     pub last_leader: Option<String>,
     /// Since when this node, which is to be stopped, asks the leader to do without it as a synchronous standby.
     pub leaving_since: Option<Moment>,
+    /// We stopped a primary ourselves, and have not started it since.
+    pub handed_over: bool,
 }
 
 /// PostgreSQL's ends that nobody asked for, as long as each follows soon on the one before.

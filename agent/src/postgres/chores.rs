@@ -15,6 +15,7 @@ use super::{Error, control, postmaster};
 /// How often, and how long, a changed setting is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 const TAKES_EFFECT: Duration = Duration::from_secs(5);
+const RELOAD: Duration = Duration::from_secs(1);
 /// How long the checkpointer must have been idle since; and how long it may be busy at most.
 const CHECKPOINTER_IDLE: Duration = Duration::from_millis(200);
 const CHECKPOINTER_BUSY: Duration = Duration::from_secs(2);
@@ -82,6 +83,22 @@ pub fn sync_names_in_file(config: &Config) -> String {
     let text = std::fs::read_to_string(config.data_dir.join("postgresql.conf")).unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix("synchronous_standby_names = '"));
     value.unwrap_or_default().trim_end_matches('\'').replace("\\'", "'").replace("\\\\", "\\")
+}
+
+/// Has PostgreSQL read its files again, and waits until a session has, for a second at most.
+pub async fn reload(config: &Config, settings: &Settings, pid: i32) {
+    let connection = Connection::local(config, settings).await;
+    let loaded = async |connection: &Connection| connection.text("SELECT pg_conf_load_time()").await.ok().flatten();
+    let before = match &connection {
+        Ok(connection) => loaded(connection).await,
+        Err(_) => None,
+    };
+    postmaster::signal(pid, Signal::SIGHUP);
+    let Ok(connection) = connection else { return };
+    let begun = Instant::now();
+    while begun.elapsed() < RELOAD && loaded(&connection).await == before {
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Writes the files for changed settings, with what the agent manages as it is. True if something changed.

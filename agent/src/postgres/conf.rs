@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::config::{CMDLINE_OPTIONS, Config, Parameters, RestoredRecovery, Settings};
 use crate::decide::{Upstream, slot_name};
 
-use super::{Error, conninfo, durable, off_the_loop, pgpass};
+use super::{Error, accept, conninfo, durable, off_the_loop, pgpass};
 
 /// What the files depend on beside the settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,7 +44,8 @@ fn write_now(config: &Config, settings: &Settings, wanted: &Wanted) -> Result<bo
     if let Some(Some(upstream)) = &wanted.standby {
         pgpass::write(config, upstream)?;
     }
-    let mut changed = replace(&dir.join("postgresql.conf"), &text(config, settings, wanted))?;
+    let mut changed =
+        replace(&dir.join("postgresql.conf"), &text(config, settings, accept::accepted(config, settings), wanted))?;
     let rules = wanted.restored.as_ref().map(|restored| &restored.rules).or(settings.pg_hba.as_ref());
     for (file, lines) in [("pg_hba.conf", rules), ("pg_ident.conf", settings.pg_ident.as_ref())] {
         if let Some(lines) = lines {
@@ -75,6 +76,7 @@ pub fn set_standby_signal(data_dir: &Path, standby: bool) -> Result<(), Error> {
 
 /// The postmaster's arguments after the program's name.
 pub fn arguments(config: &Config, settings: &Settings, wanted: &Wanted) -> Vec<String> {
+    // The controlled ones have been judged already: they are never refused.
     let parameters = raised(&settings.parameters, wanted);
     let mut arguments = vec![
         "-D".to_owned(),
@@ -122,7 +124,7 @@ fn keep_base(dir: &Path) -> Result<(), Error> {
 }
 
 /// Replaces the file as a whole, if its contents differ. Private, as everything in a data directory.
-fn replace(path: &Path, text: &str) -> Result<bool, Error> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<bool, Error> {
     use std::os::unix::fs::OpenOptionsExt;
     if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(false);
@@ -140,8 +142,15 @@ fn replace(path: &Path, text: &str) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn text(config: &Config, settings: &Settings, wanted: &Wanted) -> String {
-    let mut parameters = raised(&settings.parameters, wanted);
+/// One line a parameter.
+pub(super) fn lines(parameters: &Parameters) -> String {
+    let mut text = String::new();
+    parameters.iter().for_each(|(name, value)| setting(&mut text, name, value));
+    text
+}
+
+fn text(config: &Config, settings: &Settings, parameters: &Parameters, wanted: &Wanted) -> String {
+    let mut parameters = raised(parameters, wanted);
     parameters.shift_remove("synchronous_standby_names");
     if !wanted.sync_names.is_empty() {
         parameters.insert("synchronous_standby_names".into(), wanted.sync_names.clone());
@@ -235,7 +244,7 @@ mod tests {
         let (config, settings) = reference();
         let standby = Some(Some(Upstream { host: "pg-slave".into(), port: 5432 }));
         let wanted = Wanted { standby, ..Wanted::default() };
-        insta::assert_snapshot!(text(&config, &settings, &wanted));
+        insta::assert_snapshot!(text(&config, &settings, &settings.parameters, &wanted));
         insta::assert_snapshot!(arguments(&config, &settings, &wanted).join("\n"));
     }
 
@@ -243,7 +252,7 @@ mod tests {
     fn a_primary_has_no_recovery_settings_and_may_have_sync_names() {
         let (config, settings) = reference();
         let wanted = Wanted { sync_names: "\"pg-1\"".into(), ..Wanted::default() };
-        let text = text(&config, &settings, &wanted);
+        let text = text(&config, &settings, &settings.parameters, &wanted);
         assert!(text.contains("synchronous_standby_names = '\"pg-1\"'\n"));
         assert!(!text.contains("recovery"));
     }
@@ -266,7 +275,7 @@ mod tests {
         let recovery = RestoredRecovery::Replaced(recovery);
         let restored = Some(Restored { recovery, rules: vec!["local all all trust".into()] });
         let wanted = Wanted { restored, ..Wanted::default() };
-        let written = text(&config, &settings, &wanted);
+        let written = text(&config, &settings, &settings.parameters, &wanted);
         assert!(written.contains("recovery_target_action = 'promote'\n") && !written.contains("standby_mode"));
         assert!(!written.contains("/elsewhere"), "{written}");
         let dir = tempfile::tempdir().unwrap();

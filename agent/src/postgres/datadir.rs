@@ -59,6 +59,12 @@ pub async fn begin(data_dir: &Path, created: Option<i64>, keep: bool) -> Result<
     .await
 }
 
+/// From now on what the directory holds is of no worth: whoever makes a copy there empties it.
+pub async fn give_up(data_dir: &Path) -> Result<(), Error> {
+    let data_dir = data_dir.to_path_buf();
+    off_the_loop(move || mark(&data_dir, |inode| Marker::Unfinished { inode, created: None })).await
+}
+
 /// The initialize key that an interrupted bootstrap of this directory was allowed by.
 pub fn bootstrap_of(data_dir: &Path) -> Option<i64> {
     match marker(data_dir)? {

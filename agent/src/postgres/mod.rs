@@ -9,6 +9,7 @@
 //! * `<data_dir>/patroni.dynamic.json`: the last dynamic configuration seen.
 //! * the `pgpass` file that the configuration names: passwords for replication and pg_rewind, mode 0600.
 
+mod accept;
 pub mod chores;
 pub mod clone;
 pub mod conf;
@@ -19,6 +20,7 @@ pub mod datadir;
 mod durable;
 pub mod initdb;
 pub mod observe;
+pub mod pending;
 mod pgpass;
 mod pidfd;
 pub mod postmaster;

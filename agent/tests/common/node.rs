@@ -5,6 +5,7 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use labrun_agent::api::peers;
+use labrun_agent::config::PeerAccess;
 use labrun_agent::supervise::{pids_in, processes_in};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -203,8 +204,9 @@ postgresql:
 
     pub async fn get(&self, route: &str) -> Option<(u16, String)> {
         let url = format!("http://{}:8008{route}", self.address);
-        let answer = tokio::time::timeout(Duration::from_secs(5), peers::get(&url)).await.ok()??;
-        Some((answer.0, String::from_utf8_lossy(&answer.1).into_owned()))
+        let access = peers::Access::new(&PeerAccess::default()).unwrap();
+        let answer = peers::call(&access, "GET", &url, None).await?;
+        Some((answer.code, String::from_utf8_lossy(&answer.body).into_owned()))
     }
 }
 

@@ -149,6 +149,7 @@ impl World {
             pg,
             job: None,
             facts: Facts::default(),
+            asked: decide::Asked::default(),
             watchdog: decide::Watchdog::default(),
             peers: None,
             stopping: false,

@@ -289,7 +289,7 @@ impl World {
             Job::CrashRecover => facts.crash_recovered = true,
             Job::Rewind { .. } => facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline),
             Job::SetAside => (facts.rewind_failed, facts.crash_recovered) = (false, false),
-            Job::CopySlots { .. } => {}
+            Job::CopySlots { .. } | Job::Restart(_) | Job::Discard => {}
             Job::Clone { .. } | Job::Bootstrap { .. } | Job::Promote => {}
         }
     }

@@ -74,6 +74,7 @@ impl World {
             Job::Rewind { from, .. } => self.rewind(node, &running, from),
             Job::SetAside => self.set_aside(node),
             Job::CopySlots { .. } => {}
+            Job::Restart(_) | Job::Discard => unreachable!("nobody asks for it here"),
         }
     }
 
