@@ -70,8 +70,9 @@ pub fn describe(kind: JobKind) -> &'static str {
     }
 }
 
+/// In quorum mode a node that could take over needs the votes of others, too.
 fn others_can_lead(view: &View, cluster: &Cluster) -> bool {
-    failover::candidates(view, cluster, None, false).next().is_some()
+    failover::candidates(view, cluster, None, false).count() > cluster.sync().quorum as usize
 }
 
 /// It ended under us, or an earlier life of this node left the lease behind: start again, or let others lead.
@@ -242,7 +243,7 @@ fn run(view: &View, job: Job, status: &str, now: Moment) -> Decision {
 mod tests {
     use super::super::testing::*;
     use super::super::*;
-    use crate::cluster::{Failover, History, Lsn, Versioned};
+    use crate::cluster::{Failover, History, Lsn, Sync, Versioned};
     use std::time::Duration;
 
     fn down(mut view: View, state: ControlState) -> View {
@@ -304,7 +305,10 @@ mod tests {
         let mut at_once = view.clone();
         at_once.settings.primary_start_timeout = Duration::ZERO;
         assert_eq!(first(&at_once), Write::ReleaseLeader.into());
-        // With nobody to take over, it starts all the same.
+        // With nobody to take over, or no votes for it in quorum mode, it starts all the same.
+        let mut quorum = at_once.clone();
+        set_sync(&mut quorum, Sync { quorum: 1, ..Sync::new("pg1", ["pg2".into(), "pg3".into()]) });
+        assert_eq!(first(&quorum), Job::Start(StartAs::Primary).into());
         at_once.dcs.cluster.as_mut().unwrap().members.shift_remove("pg2");
         assert_eq!(first(&at_once), Job::Start(StartAs::Primary).into());
     }

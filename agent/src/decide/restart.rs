@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::asked::{Reinitialize, Request};
-use super::{Action, DataDir, Decision, Job, StartAs, View, sync};
+use super::{Action, DataDir, Decision, Job, StartAs, View, follow, sync};
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 
@@ -60,7 +60,7 @@ fn start_as(view: &View, cluster: &Cluster) -> StartAs {
         return StartAs::Primary;
     }
     let current = view.pg.server.as_ref().and_then(|server| server.upstream.clone());
-    StartAs::Standby(current.or_else(|| view.leader_upstream(cluster)))
+    StartAs::Standby(current.or_else(|| follow::source(view, cluster, view.leader_upstream(cluster)?)))
 }
 
 fn scheduled(view: &View) -> Option<Decision> {
@@ -105,6 +105,9 @@ mod tests {
         set_sync(&mut view, Sync::new("pg2", []));
         let upstream = Upstream { host: "127.0.1.2".into(), port: 5432 };
         assert_eq!(first(&view), Job::Restart(StartAs::Standby(Some(upstream))).into());
+        view.pg.server.as_mut().unwrap().upstream = None;
+        view.me.tags.insert("nostream".into(), true.into());
+        assert_eq!(first(&view), Job::Restart(StartAs::Standby(None)).into());
     }
 
     #[test]

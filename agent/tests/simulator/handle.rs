@@ -1,7 +1,7 @@
 //! What each event changes in what the agent knows (agent: `agent::handle`).
 
 use labrun_agent::clock::Moment;
-use labrun_agent::cluster::{Cluster, History, Lsn, MemberRole};
+use labrun_agent::cluster::{Cluster, History, MemberRole};
 use labrun_agent::config::Settings;
 use labrun_agent::decide::{
     self, Action, Chore, Job, JobKind, LeaderTimeline, Peer, Peers, Process, Role, Server as Seen, StopMode,

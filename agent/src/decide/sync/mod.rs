@@ -54,8 +54,9 @@ fn without(view: &View, server: &Server) -> Step {
 
 /// Before a promotion: makes this node the only one that the sync key names. Standbys that it names from before
 /// have to go, too, whoever wrote it: commits will not wait for them at first. (In quorum mode Patroni leaves
-/// the key as it is and makes commits wait for nodes that may be gone; a key that names nobody else is as safe,
-/// and the standbys are back in it as soon as they stream.)
+/// the key as it is and makes commits wait for nodes that may be gone. A key that names nobody else is as safe,
+/// and the standbys are back in it as soon as they stream; only if the promotion fails, nobody else can lead, as
+/// in plain synchronous mode.)
 pub(super) fn nobody_but_me(view: &View, cluster: &Cluster) -> Option<Write> {
     let sync = cluster.sync();
     let alone = sync.is_leader(&view.me.name) && sync.standbys.is_empty();
