@@ -166,10 +166,10 @@ fn a_code_is_explained_in_both_languages() {
 #[test]
 fn a_project_is_exported_and_imported_again() {
     let dir = tempfile::tempdir().expect("a folder");
-    let exported = labrun(&["export", "compose", "project", "--port-offset", "100"], dir.path());
+    let exported = labrun(&["export", "compose", "project"], dir.path());
     assert_eq!(code(&exported), 0, "{}", err(&exported));
     let readme = std::fs::read_to_string(dir.path().join("project/README.md")).expect("a README");
-    assert!(readme.contains("| `haproxy`: the entry point, always the leader | 127.0.0.1:5100 |"), "{readme}");
+    assert!(readme.contains("| `haproxy`: the entry point, always the leader | 127.0.0.1:5000 |"), "{readme}");
     let linted = labrun(&["lint", "project", "--json"], dir.path());
     let told: Value = serde_json::from_str(&out(&linted)).expect("JSON");
     let codes: Vec<_> =
@@ -181,7 +181,7 @@ fn a_project_is_exported_and_imported_again() {
     let sound = labrun(&["validate", "--strict", "course"], dir.path());
     assert_eq!(code(&sound), 0, "{}", err(&sound));
     let lab = std::fs::read_to_string(dir.path().join("course/lab.yaml")).expect("a lab");
-    assert!(lab.contains("\nname: course\n") && lab.contains("sql: 5100"), "{lab}");
+    assert!(lab.contains("\nname: course\n") && lab.contains("sql: 5000"), "{lab}");
     let again = labrun(&["import", "project", "--to", "course"], dir.path());
     assert_eq!(code(&again), 2);
     assert!(err(&again).contains("LR0130"), "{}", err(&again));

@@ -23,18 +23,15 @@ enum What {
         /// The lab.
         #[arg(default_value = "ha-postgres")]
         lab: String,
-        /// Added to every published port.
-        #[arg(long, value_name = "N", default_value_t = 0)]
-        port_offset: u16,
     },
 }
 
 impl Args {
     pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
-        let What::Compose { dir, lab, port_offset } = self.what;
+        let What::Compose { dir, lab } = self.what;
         let loaded = lab::load(&lab)?;
         output::warnings(&loaded);
-        let plan = sketch(&loaded, port_offset).map_err(DeployError::from)?;
+        let plan = sketch(&loaded, 0).map_err(DeployError::from)?;
         let written = crate::import::write_project(&dir, &plan)?;
         if globals.json {
             output::json(&serde_json::json!({"dir": dir, "files": written}))?;
