@@ -81,6 +81,7 @@ fn warnings_are_no_errors_unless_asked_for() {
     assert_eq!(code(&warned), 0);
     assert!(out(&warned).ends_with("(1 warning)\n"), "{}", out(&warned));
     assert!(err(&warned).contains("LR0131"), "{}", err(&warned));
+    assert!(err(&warned).contains("the lab `mine` is sound, with a warning"), "{}", err(&warned));
     assert_eq!(code(&labrun(&["validate", "--strict", "mine"], dir.path())), 2);
 }
 

@@ -63,7 +63,8 @@ impl Observer {
         };
         let (dcs, heard, proxy) = tokio::join!(self.dcs.view(), nodes, self.proxy());
         let words = |error: ObserveError| error.to_string();
-        ClusterView::assemble(dcs.map_err(words), heard, proxy.map(|proxy| proxy.map_err(words)))
+        let of_proxy = |error: ObserveError| format!("the proxy: {error}");
+        ClusterView::assemble(dcs.map_err(words), heard, proxy.map(|proxy| proxy.map_err(of_proxy)))
     }
 }
 

@@ -124,7 +124,7 @@ impl std::error::Error for Diagnostic {}
 pub struct LabError {
     /// The lab, as it was asked for.
     pub lab: String,
-    /// The findings; at least one is an error.
+    /// The findings; at least one is an error, unless only warnings are to be shown.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -137,6 +137,8 @@ impl LabError {
 impl fmt::Display for LabError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.diagnostics.iter().filter(|diagnostic| !diagnostic.warning).count() {
+            0 if self.diagnostics.len() == 1 => write!(f, "the lab `{}` is sound, with a warning", self.lab),
+            0 => write!(f, "the lab `{}` is sound, with {} warnings", self.lab, self.diagnostics.len()),
             1 => write!(f, "the lab `{}` has an error", self.lab),
             count => write!(f, "the lab `{}` has {count} errors", self.lab),
         }

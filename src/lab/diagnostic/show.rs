@@ -77,6 +77,11 @@ impl Serialize for Diagnostic {
 }
 
 impl miette::Diagnostic for LabError {
+    fn severity(&self) -> Option<Severity> {
+        let sound = self.diagnostics.iter().all(|diagnostic| diagnostic.warning);
+        Some(if sound { Severity::Warning } else { Severity::Error })
+    }
+
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
         Some(Box::new(self.diagnostics.iter().map(|diagnostic| diagnostic as &dyn miette::Diagnostic)))
     }
