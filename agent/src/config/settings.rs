@@ -123,7 +123,8 @@ impl Settings {
             pause: flag(dynamic.get("pause")).unwrap_or(false),
             member_slots_ttl: Duration::from_secs(number("member_slots_ttl").unwrap_or(1800)),
             max_timelines_history: number("max_timelines_history").unwrap_or(0) as usize,
-            use_slots: section.flag("use_slots").unwrap_or(true),
+            // All nodes must agree on this one: a node's own file does not count.
+            use_slots: flag(section.dynamic.and_then(|dynamic| dynamic.get("use_slots"))).unwrap_or(true),
             use_pg_rewind: section.flag("use_pg_rewind").unwrap_or(false),
             parameters: section.parameters(config),
             accepted: Arc::default(),
@@ -262,6 +263,19 @@ mod tests {
         assert_eq!(s.parameters["archive_mode"], "always");
         assert_eq!(s.parameters["unix_socket_directories"], ".");
         assert_eq!(s.parameters["cluster_name"], "my_cluster");
+    }
+
+    #[test]
+    fn slots_are_used_as_the_cluster_says_whatever_the_nodes_own_file_says() {
+        let text = include_str!("../../tests/data/postgres0.yml").replacen(
+            "\npostgresql:\n",
+            "\npostgresql:\n  use_slots: false\n",
+            1,
+        );
+        let (config, _) = super::super::read("f", &text, []).unwrap();
+        assert!(Settings::new(&config, &Map::new()).use_slots);
+        let Value::Object(dynamic) = json!({"postgresql": {"use_slots": false}}) else { panic!("not a map") };
+        assert!(!Settings::new(&config, &dynamic).use_slots);
     }
 
     #[test]

@@ -43,6 +43,9 @@ scenarios! {
     rest::rest_bodies;
     rest::rest_metrics;
     rest::rest_tags;
+    rest::rest_wire;
+    rest::rest_config;
+    rest::rest_restart_filters;
     replication::replication (basic);
     replication::slots_on_replicas;
     replication::late_member;
@@ -79,7 +82,11 @@ scenarios! {
     pause::pause_outlives_agent;
     pause::pause_switchover;
     pause::pause_without_zookeeper;
+    pause::pause_restart_and_reinitialize;
     dynamic::dynamic_configuration;
+    dynamic::dynamic_parameters_that_postgres_refuses;
+    dynamic::dynamic_pg_hba;
+    dynamic::log_to_a_folder;
     dynamic::local_goes_before_dynamic;
     dynamic::environment_goes_first;
     dynamic::ttl_changes;
@@ -130,7 +137,12 @@ scenarios! {
     secure::rest_allowlist;
     secure::rest_tls (ctl);
     secure::rest_tls_required;
+    secure::rest_tls_reload;
     secure::odd_passwords;
+    zookeeper::zookeeper_tls (ctl);
+    zookeeper::zookeeper_acls;
+    zookeeper::zookeeper_chroot;
+    zookeeper::zookeeper_garbage;
     bad::duplicate_name;
     bad::foreign_system_identifier;
     bad::foreign_folder;

@@ -11,7 +11,7 @@ const BLOCK: u32 = 16;
 /// Beyond the ports that the kernel hands out for outgoing connections.
 const CLAIM_PORT: u16 = 61_900;
 /// The ports that a scenario's servers will want.
-const PORTS: [u16; 5] = [2181, 5000, 5432, 7000, 8008];
+const PORTS: [u16; 6] = [2181, 2281, 5000, 5432, 7000, 8008];
 
 /// A claimed block of addresses.
 pub struct Block {

@@ -5,6 +5,7 @@
 //! there: that is how all of them are found and ended, and how a process that was left behind is noticed.
 
 pub mod address;
+pub mod authority;
 pub mod cast;
 pub mod cluster;
 pub mod ctl;
@@ -19,6 +20,7 @@ pub mod wait;
 pub mod writer;
 pub mod zookeeper;
 
+pub use authority::Authority;
 pub use cast::{Cast, Program};
 pub use cluster::Cluster;
 pub use node::Node;

@@ -10,9 +10,14 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::process::{self, Running};
-use super::until;
+use super::{Authority, until};
 
 const PORT: u16 = 2181;
+/// ZooKeeper, and what it needs for TLS and does not name itself.
+const CLASSPATH: [&str; 3] =
+    ["/usr/share/java/zookeeper.jar", "/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar"];
+/// For clients over TLS.
+const SECURE_PORT: u16 = 2281;
 
 /// What a lone server runs, and one of several.
 const ALONE: &str = "org.apache.zookeeper.server.ZooKeeperServerMain";
@@ -59,6 +64,30 @@ impl ZooKeeper {
         }
     }
 
+    /// A server that also speaks TLS, with the authority's `node.pem`; clients show a certificate if they have one.
+    pub fn secure(dir: PathBuf, address: Ipv4Addr, authority: &Authority) -> ZooKeeper {
+        let server = ZooKeeper::new(dir, address);
+        let path = server.dir.join("zoo.cfg");
+        let (identity, trusted) = (authority.file("node.pem"), authority.file("ca.crt"));
+        let settings = std::fs::read_to_string(&path).unwrap()
+            + &format!(
+                "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+                 secureClientPort={SECURE_PORT}\nsecureClientPortAddress={address}\n\
+                 ssl.keyStore.location={}\nssl.keyStore.type=PEM\nssl.trustStore.location={}\n\
+                 ssl.trustStore.type=PEM\nssl.clientAuth=want\nssl.hostnameVerification=false\n\
+                 authProvider.x509=org.apache.zookeeper.server.auth.X509AuthenticationProvider\n",
+                identity.display(),
+                trusted.display()
+            );
+        std::fs::write(path, settings).unwrap();
+        server
+    }
+
+    /// `HOST:PORT` for clients over TLS.
+    pub fn secure_hosts(&self) -> String {
+        format!("{}:{SECURE_PORT}", self.address)
+    }
+
     /// `HOST:PORT` for clients.
     pub fn hosts(&self) -> String {
         format!("{}:{PORT}", self.address)
@@ -78,7 +107,7 @@ impl ZooKeeper {
     /// Start it.
     pub fn launch(&self) {
         let classpath = std::env::var("LABRUN_ZOOKEEPER_CLASSPATH");
-        let classpath = classpath.unwrap_or_else(|_| "/usr/share/java/zookeeper.jar".to_owned());
+        let classpath = classpath.unwrap_or_else(|_| CLASSPATH.join(":"));
         let mut command = Command::new("java");
         // A small heap, and nothing written to disk before it is needed: many of these run side by side.
         command.args(["-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dzookeeper.forceSync=no", "-cp"]);

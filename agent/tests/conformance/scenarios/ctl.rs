@@ -14,8 +14,8 @@ pub async fn ctl_reads(stage: &Stage) {
 
     let list = cluster.ctl(&["list", scope, "-f", "json"]).await.json();
     let row = |name: &str| {
-        let rows = list.as_array().unwrap().iter();
-        rows.cloned().find(|row| row["Member"] == name).unwrap_or_else(|| panic!("{name} in {list}"))
+        let mut rows = list.as_array().unwrap().iter();
+        rows.find(|row| row["Member"] == name).cloned().unwrap_or_else(|| panic!("{name} in {list}"))
     };
     assert_eq!((&row("pg1")["Role"], &row("pg1")["State"]), (&json!("Leader"), &json!("running")), "{list}");
     assert_eq!((&row("pg2")["Role"], &row("pg2")["State"]), (&json!("Sync Standby"), &json!("streaming")), "{list}");

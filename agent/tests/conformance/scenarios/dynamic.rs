@@ -132,3 +132,68 @@ pub async fn namespace(stage: &Stage) {
     }
     cluster.ready().await;
 }
+
+/// A parameter that PostgreSQL does not know, and a value that it does not take, do no harm: all others hold, and a
+/// restart brings PostgreSQL up again.
+pub async fn dynamic_parameters_that_postgres_refuses(stage: &Stage) {
+    let cluster = stage.cluster(2).started().await;
+    let parameters = json!({"no_such_parameter": "on", "maintenance_work_mem": "much", "work_mem": "7MB"});
+    cluster.patch_config(0, json!({"postgresql": {"parameters": parameters}})).await;
+    for index in [0, 1] {
+        cluster.shows(index, "show work_mem", "7MB").await;
+        assert_eq!(cluster[index].value("show maintenance_work_mem").await.unwrap(), "64MB");
+        let answer = cluster[index].call("POST", "/restart", &json!({})).await;
+        assert_eq!((answer.status, &*answer.body), (200, "restarted successfully"));
+        cluster.shows(index, "show work_mem", "7MB").await;
+    }
+    assert_eq!(cluster.ready().await, 0);
+}
+
+/// Rules of pg_hba.conf and maps of pg_ident.conf come from the DCS, unless the node has its own.
+pub async fn dynamic_pg_hba(stage: &Stage) {
+    let none = json!({"postgresql": {"pg_hba": null}});
+    let own = json!({"postgresql": {"pg_hba": [
+        "local all all trust", "host replication replicator 127.0.0.0/8 md5", "host all all 127.0.0.0/8 md5",
+        "host own all 10.0.0.1/32 reject",
+    ]}});
+    let rules = |database: &str| {
+        json!({"postgresql": {
+            "pg_hba": [
+                "local all all trust", "host replication replicator 127.0.0.0/8 md5", "host all all 127.0.0.0/8 md5",
+                format!("host {database} all 10.0.0.1/32 reject"),
+            ],
+            "pg_ident": [format!("{database} somebody postgres")],
+        }})
+    };
+    let cluster = stage.cluster(2).dcs(rules("first")).with(none).node(1, own).started().await;
+    let listed = "select string_agg(array_to_string(database, ' '), ' ' order by line_number) from pg_hba_file_rules \
+                  where address = '10.0.0.1'";
+    cluster.shows(0, listed, "first").await;
+    cluster.shows(1, listed, "own").await;
+    cluster.patch_config(1, rules("second")).await;
+    cluster.shows(0, listed, "second").await;
+    cluster.shows(1, listed, "own").await;
+    for index in [0, 1] {
+        until("pg_ident.conf has the new map", async || {
+            let text = std::fs::read_to_string(cluster[index].data().join("pg_ident.conf")).unwrap_or_default();
+            ensure(text.contains("second somebody postgres"), || text)
+        })
+        .await;
+    }
+}
+
+/// `log:` moves the log to a folder, in the words' own format, at the level that is asked for; a reload follows it.
+pub async fn log_to_a_folder(stage: &Stage) {
+    let folder = stage.folder("logs");
+    let log = json!({"log": {"dir": &folder, "level": "INFO", "format": "<%(levelname)s> %(message)s"}});
+    let cluster = stage.cluster(1).with(log).started().await;
+    let text = || std::fs::read_to_string(folder.join("patroni.log")).unwrap_or_default();
+    until("the log is in the folder", async || {
+        ensure(text().contains("\n<INFO> ") || text().starts_with("<INFO> "), text)
+    })
+    .await;
+    assert!(!cluster[0].log().contains("the leader with the lock"), "{}", cluster[0].log());
+    cluster[0].reconfigure(&json!({"log": {"format": "[%(levelname)s] %(message)s"}}));
+    cluster[0].signal(Signal::SIGHUP);
+    until("the new format holds", async || ensure(text().contains("\n[INFO] "), text)).await;
+}

@@ -22,3 +22,4 @@ pub mod standby;
 pub mod swap;
 pub mod sync;
 pub mod watchdog;
+pub mod zookeeper;

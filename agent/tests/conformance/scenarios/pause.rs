@@ -88,3 +88,29 @@ pub async fn pause_without_zookeeper(stage: &Stage) {
     cluster.ready().await;
     cluster.nothing_lost(writer, 0).await;
 }
+
+/// In a pause a restart and a new copy are made where people ask for them.
+pub async fn pause_restart_and_reinitialize(stage: &Stage) {
+    let cluster = stage.cluster(2).started().await;
+    pause(&cluster, true).await;
+    for index in [0, 1] {
+        let before = cluster[index].started_at().await.unwrap();
+        let answer = cluster[index].call("POST", "/restart", &json!({})).await;
+        assert_eq!((answer.status, &*answer.body), (200, "restarted successfully"));
+        assert_ne!(cluster[index].started_at().await.unwrap(), before);
+    }
+    cluster.streams(1).await;
+    let answer = cluster[1].call("POST", "/restart", &json!({"schedule": "2199-01-01T00:00:00Z"})).await;
+    assert_eq!((answer.status, &*answer.body), (500, "Can't schedule restart in the paused state"));
+    std::fs::write(cluster[1].data().join("a-file-of-ours"), "").unwrap();
+    let answer = cluster[1].call("POST", "/reinitialize", &json!({})).await;
+    assert_eq!((answer.status, &*answer.body), (200, "reinitialize started"));
+    until("the data is new", async || {
+        ensure(!cluster[1].data().join("a-file-of-ours").exists(), || "it is the old one".to_owned())
+    })
+    .await;
+    cluster.streams(1).await;
+    assert_eq!(cluster.leader().await, Ok(0));
+    pause(&cluster, false).await;
+    assert_eq!(cluster.ready().await, 0);
+}

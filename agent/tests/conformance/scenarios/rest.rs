@@ -240,3 +240,99 @@ pub async fn rest_tags(stage: &Stage) {
     let members = cluster[0].get("/cluster").await.unwrap().json()["members"].clone();
     assert_eq!(text(&members[1]["tags"]), expected);
 }
+
+/// The wire: status lines, headers, error pages, and what is not there.
+pub async fn rest_wire(stage: &Stage) {
+    let headers = json!({"restapi": {"http_extra_headers": {"X-Frame-Options": "DENY"}, "server_tokens": "Minimal"}});
+    let cluster = stage.cluster(1).with(headers).started().await;
+    let server = cluster[0].rest_address();
+    let ask = async |text: &str| raw(server, text).await.unwrap();
+    for (request, whole) in [
+        ("GET /liveness HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"),
+        ("GET /readiness HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"),
+        ("HEAD /health HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n\r\n"),
+        ("OPTIONS /anything/replica HTTP/1.0\r\n\r\n", "HTTP/1.0 503 Service Unavailable\r\n\r\n"),
+        ("OPTIONS /liveness HTTP/1.0\r\n\r\n", "HTTP/1.0 503 Service Unavailable\r\n\r\n"),
+    ] {
+        assert_eq!(ask(request).await, whole, "{request:?}");
+    }
+    let status = ask("GET /patroni HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n").await;
+    let (head, body) = status.split_once("\r\n\r\n").unwrap();
+    let lines: Vec<_> = head.split("\r\n").collect();
+    assert_eq!((lines[0], lines[1]), ("HTTP/1.0 200 OK", "Server: Patroni/4.1.5"), "{head}");
+    assert!(lines[2].starts_with("Date: ") && lines[2].ends_with(" GMT"), "{head}");
+    assert_eq!(lines[3..], ["Content-Type: application/json", "X-Frame-Options: DENY"], "{head}");
+    assert!(body.starts_with("{\"state\": \"running\""), "{body}");
+    for (request, line, words) in [
+        ("POST /nosuch HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('POST')", "Unsupported method ('POST')."),
+        ("DELETE /config HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('DELETE')", "501 - Server does not"),
+        ("TRACE / HTTP/1.0\r\n\r\n", "HTTP/1.0 501 Unsupported method ('TRACE')", "Unsupported method ('TRACE')."),
+        ("PUT /config HTTP/1.0\r\n\r\n", "HTTP/1.0 411 Length Required", "411 - Client must specify Content-Length."),
+        (
+            "PATCH /config HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}",
+            "HTTP/1.0 400 Bad Request",
+            "400 - Bad request syntax or unsupported method.",
+        ),
+        ("GET /failsafe HTTP/1.0\r\n\r\n", "HTTP/1.0 502 Bad Gateway", "502 - Invalid responses from another"),
+    ] {
+        let answer = ask(request).await;
+        assert_eq!(answer.lines().next(), Some(line), "{request:?}");
+        assert!(answer.contains(words), "{request:?}: {answer}");
+        assert!(answer.contains("Content-Type: text/html;charset=utf-8\r\n"), "{answer}");
+    }
+    let answer = ask("POST /mpp HTTP/1.0\r\nContent-Length: 7\r\n\r\n{\"a\":1}").await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n") && answer.ends_with("\r\n\r\nOK"), "{answer}");
+    let answer = ask("POST /sigterm HTTP/1.0\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.0 202 Accepted\r\n") && answer.ends_with("shutdown scheduled"), "{answer}");
+    assert!(cluster[0].is_primary().await.is_ok(), "it goes on");
+}
+
+/// PUT replaces the dynamic configuration, PATCH merges, and both answer what holds.
+pub async fn rest_config(stage: &Stage) {
+    let cluster = stage.cluster(2).started().await;
+    let mut config = cluster.dcs.json("config").await.unwrap();
+    config["postgresql"]["parameters"]["work_mem"] = json!("9MB");
+    let answer = cluster[1].call("PUT", "/config", &config).await;
+    assert_eq!((answer.status, answer.json()), (200, config.clone()));
+    for node in [0, 1] {
+        cluster.shows(node, "show work_mem", "9MB").await;
+    }
+    let patch =
+        json!({"postgresql": {"parameters": {"work_mem": null, "log_min_duration_statement": 5000}}, "x": {"y": 1}});
+    let answer = cluster[0].call("PATCH", "/config", &patch).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.json()["x"], json!({"y": 1}));
+    assert_eq!(answer.json()["postgresql"]["parameters"].get("work_mem"), None);
+    cluster.shows(1, "show log_min_duration_statement", "5s").await;
+    cluster.shows(1, "show work_mem", "4MB").await;
+    let version = cluster.dcs.get("config").await.unwrap().stat.version;
+    assert_eq!(cluster[0].call("PATCH", "/config", &json!({"loop_wait": 2})).await.status, 200);
+    assert_eq!(cluster.dcs.get("config").await.unwrap().stat.version, version, "nothing changed, nothing is written");
+}
+
+/// A restart is for the nodes that its filters name; the leader stays the leader.
+pub async fn rest_restart_filters(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": true})).started().await;
+    cluster.synchronous(0, &[1]).await;
+    let before = [cluster[0].started_at().await.unwrap(), cluster[1].started_at().await.unwrap()];
+    for body in [
+        json!({"role": "replica"}),
+        json!({"postgres_version": "9.6.1"}),
+        json!({"restart_pending": true}),
+        json!({"role": "primary", "restart_pending": true}),
+    ] {
+        let answer = cluster[0].call("POST", "/restart", &body).await;
+        assert_eq!((answer.status, &*answer.body), (503, "restart conditions are not satisfied"), "{body}");
+    }
+    let answer = cluster[1].call("POST", "/restart", &json!({"role": "replica", "postgres_version": "99.1"})).await;
+    assert_eq!((answer.status, &*answer.body), (200, "restarted successfully"));
+    assert_ne!(cluster[1].started_at().await.unwrap(), before[1]);
+    cluster.streams(1).await;
+    cluster.synchronous(0, &[1]).await;
+    let answer = cluster[0].call("POST", "/restart", &json!({"role": "primary", "timeout": "30"})).await;
+    assert_eq!((answer.status, &*answer.body), (200, "restarted successfully"));
+    assert_ne!(cluster[0].started_at().await.unwrap(), before[0]);
+    assert_eq!(cluster.ready().await, 0);
+    assert_eq!(cluster.member(0).await.unwrap()["timeline"], 1);
+    assert!(cluster.member(1).await.unwrap().get("tags").is_none(), "it is synchronous again");
+}

@@ -1,13 +1,10 @@
 //! Who may call: passwords, addresses, certificates; and passwords of PostgreSQL that are hard to quote.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::harness::rest::Ask;
-use crate::harness::{Node, Stage, process};
+use crate::harness::wait::ensure;
+use crate::harness::{Authority, Stage, until};
 
 /// Unsafe calls need the name and password, all others do not; patronictl has them from the YAML.
 pub async fn rest_authentication(stage: &Stage) {
@@ -54,58 +51,11 @@ pub async fn rest_allowlist(stage: &Stage) {
     assert_eq!(cluster[0].code("/patroni").await.unwrap(), 200, "reading is for all");
     cluster[0].reconfigure(&json!({"restapi": {"allowlist": ["127.0.0.0/8"]}}));
     cluster[0].signal(nix::sys::signal::Signal::SIGHUP);
-    crate::harness::until("the new list holds", async || {
+    until("the new list holds", async || {
         let code = cluster[0].call("POST", "/reload", &json!({})).await.status;
-        crate::harness::wait::ensure(code == 202, || code.to_string())
+        ensure(code == 202, || code.to_string())
     })
     .await;
-}
-
-/// An authority and a certificate for everybody on the loopback, made by `openssl`.
-struct Authority {
-    dir: PathBuf,
-}
-
-impl Authority {
-    async fn new(dir: &Path) -> Authority {
-        let authority = Authority { dir: dir.to_owned() };
-        authority.openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.crt").await;
-        authority.openssl("req -newkey rsa:2048 -nodes -subj /CN=node -keyout node.key -out node.csr").await;
-        authority
-    }
-
-    /// A certificate that is good for the nodes' addresses.
-    async fn sign(&self, addresses: &[String]) {
-        let names: Vec<_> = addresses.iter().map(|address| format!("IP:{address}")).collect();
-        std::fs::write(self.dir.join("names"), format!("subjectAltName={}\n", names.join(","))).unwrap();
-        let sign =
-            "x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out node.crt";
-        self.openssl(sign).await;
-    }
-
-    async fn openssl(&self, arguments: &str) {
-        let mut command = Command::new("openssl");
-        command.current_dir(&self.dir).args(arguments.split(' '));
-        let output = process::run(command, Duration::from_secs(60)).await;
-        assert_eq!(output.code, Some(0), "openssl {arguments}: {output:?}");
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-
-    /// The first line that the node answers over TLS, empty where it refuses the session.
-    async fn ask(&self, node: &Node, request: &str, with_certificate: bool) -> String {
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-quiet", "-verify_return_error", "-connect", &node.rest_address().to_string()]);
-        command.arg("-CAfile").arg(self.file("ca.crt"));
-        if with_certificate {
-            command.arg("-cert").arg(self.file("node.crt")).arg("-key").arg(self.file("node.key"));
-        }
-        // -quiet goes on after the end of its input, until the server closes.
-        let output = process::run_with(command, &format!("{request} HTTP/1.0\r\n\r\n"), Duration::from_secs(30)).await;
-        output.stdout.lines().next().unwrap_or_default().trim().to_owned()
-    }
 }
 
 /// REST over TLS: everybody may read; who changes something needs a certificate (`optional`); patronictl has one.
@@ -163,6 +113,32 @@ pub async fn rest_tls_required(stage: &Stage) {
     cluster.leads(0).await;
     assert_eq!(authority.ask(&cluster[0], "GET /primary", false).await, "");
     assert_eq!(authority.ask(&cluster[0], "GET /primary", true).await, "HTTP/1.0 200 OK");
+}
+
+/// A new certificate is taken up by a reload: who trusts only its authority is answered from then on.
+pub async fn rest_tls_reload(stage: &Stage) {
+    let authority = Authority::new(&stage.folder("tls")).await;
+    let files = json!({"restapi": {
+        "certfile": authority.file("node.crt"),
+        "keyfile": authority.file("node.key"),
+    }});
+    let cluster = stage.cluster(1).with(files).laid();
+    authority.sign(&[cluster[0].address.to_string()]).await;
+    cluster[0].start();
+    cluster.leads(0).await;
+    assert_eq!(authority.ask(&cluster[0], "GET /primary", false).await, "HTTP/1.0 200 OK");
+    let other = Authority::new(&stage.folder("tls/other")).await;
+    other.sign(&[cluster[0].address.to_string()]).await;
+    assert_eq!(other.ask(&cluster[0], "GET /primary", false).await, "", "the old certificate is not the other's");
+    for name in ["node.crt", "node.key"] {
+        std::fs::copy(other.file(name), authority.file(name)).unwrap();
+    }
+    cluster[0].signal(nix::sys::signal::Signal::SIGHUP);
+    until("the new certificate is shown", async || {
+        let line = other.ask(&cluster[0], "GET /primary", false).await;
+        ensure(line == "HTTP/1.0 200 OK", || line)
+    })
+    .await;
 }
 
 /// Passwords with every sign that some file or shell treats as its own; none of them is told to anybody.
