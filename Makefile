@@ -4,7 +4,7 @@
 CARGO ?= cargo
 LANG_OF_REPORT ?= ru
 
-.PHONY: help run test build lint packages simulate conformance soak-faults bench clean
+.PHONY: help run test build lint packages patroni simulate conformance soak-faults bench clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -29,13 +29,16 @@ lint: ## Formatting, clippy, licences.
 simulate: ## The simulator's schedules of the agent's decisions; LABRUN_SIM_COUNT and LABRUN_SIM_SEED choose them.
 	$(CARGO) test -p labrun-agent --features simulation --test simulator schedules -- --nocapture
 
-conformance: ## The agent's scenarios, also against Patroni (LABRUN_PATRONI_DIR: its virtual environment).
+conformance: packages patroni ## The agent's scenarios, also against Patroni (LABRUN_PATRONI_DIR: its virtual environment).
 	LABRUN_CONFORMANCE=full $(CARGO) test -p labrun-agent --features conformance --test conformance -- --test-threads 3
 
 soak-faults: ## Random faults on a cluster of three under load; LABRUN_FAULTS (200) and LABRUN_FAULTS_SEED choose them.
 	LABRUN_FAULTS=$${LABRUN_FAULTS:-200} $(CARGO) test -p labrun-agent --features conformance --test conformance -- --exact labrun::random_faults --nocapture
 
-bench: ## The agent beside Patroni: start, outages, memory.
+patroni: ## Install the Patroni of PyPI into a folder of its own (LABRUN_PATRONI_DIR, or /opt/labrun-patroni).
+	@sh scripts/patroni.sh
+
+bench: packages patroni ## The agent beside Patroni, 5 rounds (LABRUN_BENCH_ROUNDS), two hours; LABRUN_BENCH_RESUME=true goes on with it.
 	$(CARGO) bench -p labrun-agent --features conformance --bench against_patroni
 
 clean: ## Remove what was built. Deployments are removed by `labrun destroy`.

@@ -24,6 +24,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::FalseyValueParser;
 use clap::{Parser, ValueEnum};
 
 use faults::Fault;
@@ -50,11 +51,14 @@ struct Arguments {
     #[arg(long, env = "LABRUN_BENCH_IDLE", default_value_t = 60)]
     idle: u64,
     /// Go on with the measurement that lies in the output folder: only what it lacks is measured.
-    #[arg(long, env = "LABRUN_BENCH_RESUME")]
+    #[arg(long, env = "LABRUN_BENCH_RESUME", value_parser = FalseyValueParser::new())]
     resume: bool,
     /// Measure nothing, write the table and the picture from the figures of an earlier run.
-    #[arg(long, env = "LABRUN_BENCH_RENDER")]
+    #[arg(long, env = "LABRUN_BENCH_RENDER", value_parser = FalseyValueParser::new())]
     render: bool,
+    /// Write the table and the picture to `docs/` even if something was left out.
+    #[arg(long, env = "LABRUN_BENCH_DOCS", value_parser = FalseyValueParser::new())]
+    docs: bool,
     /// Where the results go.
     #[arg(long, env = "LABRUN_BENCH_OUTPUT", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../output/bench"))]
     output: PathBuf,
@@ -93,10 +97,10 @@ fn main() {
     write(&arguments.output, "results.svg", &picture);
     println!("{text}");
     eprintln!("written to {}", arguments.output.display());
-    if figures.is_whole(WHOLE) {
+    if arguments.docs || figures.is_whole(WHOLE) {
         write(Path::new(DOCS), "benchmark.md", &text);
         write(Path::new(DOCS), "benchmark.svg", &picture);
-        eprintln!("and, since nothing was left out, to {DOCS}");
+        eprintln!("and to {DOCS}");
     }
 }
 

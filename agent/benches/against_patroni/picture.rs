@@ -44,21 +44,31 @@ pub fn svg(figures: &Figures) -> String {
         let _ = writeln!(out, "<text class=\"name\" x=\"{}\" y=\"{:.1}\">{}</text>", LEFT - 10.0, y + 15.0, row.title);
         for (offset, subject, class) in [(0.0, Subject::Labrun, "labrun"), (BAR + 1.0, Subject::Patroni, "patroni")] {
             if let Some(spread) = figures.spread(row.figure, subject) {
-                bar(&mut out, y + offset, class, spread);
+                bar(&mut out, y + offset, class, spread, &lost(figures, row.figure, subject));
             }
         }
     }
     out + "</svg>\n"
 }
 
-fn bar(out: &mut String, y: f64, class: &str, [least, middle, most]: [Value; 3]) {
+/// What a short outage has cost.
+fn lost(figures: &Figures, figure: &str, subject: Subject) -> String {
+    let fault = figure.rsplit_once('-').map_or(figure, |(fault, _)| fault);
+    let values = figures.values.get(&format!("{fault}-lost")).and_then(|by_subject| by_subject.get(&subject));
+    match values.map_or(0.0, |values| values.iter().map(|value| value.value).sum()) {
+        0.0 => String::new(),
+        lost => format!(", {lost:.0} writes lost"),
+    }
+}
+
+fn bar(out: &mut String, y: f64, class: &str, [least, middle, most]: [Value; 3], note: &str) {
     let end = place(middle.value);
     let centre = y + BAR / 2.0;
     let _ = writeln!(
         out,
         "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\"/>\
          <line class=\"whisker\" x1=\"{:.1}\" y1=\"{centre:.1}\" x2=\"{:.1}\" y2=\"{centre:.1}\"/>\
-         <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+         <text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{}{note}</text>",
         (end - LEFT).max(1.0),
         place(least.value),
         place(most.value),

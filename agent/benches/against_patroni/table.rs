@@ -1,5 +1,7 @@
 //! The results as a Markdown table.
 
+use std::collections::BTreeSet;
+
 use crate::figures::{Figures, Subject, Value};
 
 /// A row of the table and of the picture.
@@ -62,9 +64,11 @@ pub fn markdown(figures: &Figures) -> String {
     let mut text = format!(
         "# labrun-agent and Patroni\n\nThe same YAML, the same machine, in turn: {}. ttl 30, loop_wait 10, \
          retry_timeout 10, synchronous mode, HAProxy inter 3s fall 3 rise 2. *No writes* is the longest time between \
-         two acknowledged writes; each cell is the smallest / the middle / the largest of its rounds.\n\n\
+         two acknowledged writes; each cell is the smallest / the middle / the largest of its rounds ({}). A short \
+         time without writes is worth nothing where writes were lost: then two nodes took them at once.\n\n\
          | | labrun-agent | Patroni | to reach |\n| --- | ---: | ---: | ---: |\n",
-        figures.machine
+        figures.machine,
+        rounds(figures)
     );
     for row in ROWS.iter().filter(|row| figures.values.contains_key(row.figure)) {
         let unit = if row.unit.is_empty() { String::new() } else { format!(", {}", row.unit) };
@@ -78,6 +82,16 @@ pub fn markdown(figures: &Figures) -> String {
         text += &format!("| {title} | {} | {} |\n", cells[0], cells[1]);
     }
     text + &failures(figures)
+}
+
+/// How often each program was measured.
+fn rounds(figures: &Figures) -> String {
+    let count = |subject| {
+        let rounds: BTreeSet<_> =
+            figures.attempts.iter().filter(|done| done.subject == subject).map(|done| done.round).collect();
+        format!("{subject}: {}", rounds.len())
+    };
+    [Subject::Labrun, Subject::Patroni].map(count).join(", ")
 }
 
 fn cell(spread: Option<[Value; 3]>) -> String {

@@ -6,7 +6,7 @@ use super::{
     Action, Chore, Decision, Job, JobKind, Process, Server, StopMode, View, Write, failover, race, slots, sync,
 };
 use crate::clock::Moment;
-use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize};
+use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Member};
 
 /// How often the leader looks while a standby is about to stream.
 const STANDBY_IS_COMING: Duration = Duration::from_millis(250);
@@ -81,9 +81,19 @@ pub(super) fn upkeep(view: &View, cluster: &Cluster, server: &Server, status: &s
     let step = sync::next_step(view, cluster, server);
     decision.actions.extend(step.action);
     decision.actions.extend(history(view, cluster, server).map(Action::Write));
-    let streams = |name: &str| server.wal_senders.iter().any(|s| s.application_name == name && s.state == "streaming");
-    let coming = cluster.members.values().any(|m| m.name != view.me.name && m.data.is_running() && !streams(&m.name));
+    let coming = cluster.members.values().any(|member| member.name != view.me.name && is_coming(member, server));
     if coming || step.pending { decision.recheck(STANDBY_IS_COMING) } else { decision }
+}
+
+/// A standby that will stream from here and does not yet. (Our own agent's key tells when it does, Patroni's much
+/// later.) One that streams, by its key, from another one is not waited for.
+fn is_coming(member: &Member, server: &Server) -> bool {
+    let data = &member.data;
+    let elsewhere = data.tag("nostream") || data.replication_state.as_deref() == Some("streaming");
+    match server.wal_senders.iter().find(|sender| sender.application_name == member.name) {
+        Some(sender) => sender.state != "streaming",
+        None => data.is_running() && !elsewhere,
+    }
 }
 
 fn missing_keys(view: &View, cluster: &Cluster) -> Vec<Write> {
@@ -134,7 +144,8 @@ fn history(view: &View, cluster: &Cluster, server: &Server) -> Option<Write> {
 mod tests {
     use super::super::testing::*;
     use super::super::*;
-    use crate::cluster::{Failover, History, Lsn, Sync, Versioned};
+    use crate::cluster::{Failover, History, Lsn, MemberData, Sync, Versioned};
+    use std::time::Duration;
 
     /// pg1, a replica that has just won the race.
     fn winner() -> View {
@@ -209,6 +220,26 @@ mod tests {
         let view = primary();
         assert_eq!(wanted(&view), []);
         assert!(decide(&view, NOW).status.contains("the leader with the lock"));
+    }
+
+    #[test]
+    fn only_a_standby_that_will_stream_from_here_is_looked_for_often() {
+        let often = |view: &View| decide(view, NOW).recheck <= Duration::from_millis(250);
+        let mut view = primary();
+        assert!(!often(&view));
+        view.pg.server.as_mut().unwrap().wal_senders[0].state = "catchup".into();
+        assert!(often(&view), "it catches up");
+        let mut view = primary();
+        add_member(&mut view, "pg3", "127.0.1.3");
+        assert!(often(&view), "it runs and does not stream yet");
+        let data = |view: &mut View, change: &dyn Fn(&mut MemberData)| {
+            change(&mut view.dcs.cluster.as_mut().unwrap().members["pg3"].data);
+        };
+        data(&mut view, &|data| data.replication_state = Some("streaming".into()));
+        assert!(!often(&view), "it streams from another one");
+        data(&mut view, &|data| data.replication_state = None);
+        data(&mut view, &|data| drop(data.tags.insert("nostream".into(), true.into())));
+        assert!(!often(&view), "it will never stream");
     }
 
     #[test]

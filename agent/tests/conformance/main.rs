@@ -49,6 +49,7 @@ scenarios! {
     replication::replication (basic);
     replication::slots_on_replicas;
     replication::late_member;
+    jobs::slow_copy;
     sync::synchronous_mode (basic);
     sync::synchronous_node_count;
     sync::synchronous_mode_changes;

@@ -93,6 +93,7 @@ impl Writer {
     }
 
     /// Wait until one target acknowledges some more writes.
+    #[allow(dead_code, reason = "the benchmark needs it")]
     pub async fn progresses_on(&self, target: usize) {
         let name = &self.targets[target].name;
         progress(&format!("{name} acknowledges writes"), || self.count_on(target)).await;

@@ -7,6 +7,7 @@ pub mod custom;
 pub mod dynamic;
 pub mod failover;
 pub mod faults;
+pub mod jobs;
 pub mod lease;
 pub mod outage;
 pub mod pause;
