@@ -59,7 +59,7 @@ impl Agent {
         self.busy.snapshot = false;
         // A change that came while we were reading may not be in it: the need was set anew by then.
         self.need.snapshot = self.need.snapshot && self.need.snapshot_at <= Moment::now();
-        self.view.dcs.session_until = self.view.dcs.session_until.max(snapshot.session_until);
+        self.view.dcs.session_until = snapshot.session_until;
         let cluster = snapshot.cluster;
         self.members = cluster.members.keys().cloned().collect();
         let first = self.view.dcs.cluster.is_none();

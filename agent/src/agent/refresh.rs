@@ -38,9 +38,9 @@ impl Agent {
         let Some(store) = self.store.clone() else { return };
         self.need.snapshot_at = now + self.heartbeat();
         self.busy.snapshot = true;
-        let (events, members) = (self.events.clone(), self.members.clone());
+        let (events, members, leads) = (self.events.clone(), self.members.clone(), self.leads());
         tokio::spawn(async move {
-            let snapshot = store.snapshot(members).await;
+            let snapshot = store.snapshot(members, leads).await;
             let _ = events.send(Event::Snapshot(snapshot.map(Box::new))).await;
         });
     }

@@ -45,6 +45,9 @@ pub struct Store {
     name: String,
     /// What every key that we create may be done to, and by whom.
     acls: Arc<Vec<zk::Acl>>,
+    /// In an ensemble: by how much the signs of life that its leader has counted may be older than what we have
+    /// sent. Servers report them twice a tick, and we send them about as often.
+    unreported: Duration,
 }
 
 /// A consistent picture and how long our session is certain to live.

@@ -41,7 +41,8 @@ pub async fn keep_session(
         match connect::connect(&settings, timeout).await {
             Ok(client) => {
                 let acls = connect::acls(&settings);
-                let store = Store { client, paths: paths.clone(), name: name.clone(), acls };
+                let unreported = if settings.hosts.len() > 1 { client.session_timeout() / 10 } else { Duration::ZERO };
+                let store = Store { client, paths: paths.clone(), name: name.clone(), acls, unreported };
                 tokio::select! {
                     () = live(store, &events) => drop(events.send(Event::Expired).await),
                     () = another(&mut ttl, timeout) => continue,

@@ -15,8 +15,14 @@ const KEYS: [&str; 8] = ["initialize", "config", "leader", "status", "sync", "fa
 impl Store {
     /// The cluster's keys. `expected` are the members as they were last seen: if they are still the same, one
     /// request is enough.
-    pub async fn snapshot(&self, expected: Vec<String>) -> Result<Snapshot, Error> {
+    ///
+    /// That our leader key can be read proves nothing in an ensemble: a server that is cut off from the others goes
+    /// on answering for a while, and they may end our session meanwhile. Only what they agree on counts. So whoever
+    /// `leads`, as far as is known, first has the ensemble agree on a change that changes nothing; if our key is
+    /// there afterwards, our session lived then.
+    pub async fn snapshot(&self, expected: Vec<String>, leads: bool) -> Result<Snapshot, Error> {
         let mut names = expected;
+        let mut agreed = if leads { Some(self.agree().await?) } else { None };
         loop {
             let sent = Moment::now();
             let mut answers = self.read(&names).await?.into_iter();
@@ -33,7 +39,14 @@ impl Store {
                 continue;
             }
             let cluster = picture(&names, answers);
-            return Ok(Snapshot { cluster, session_until });
+            let leads = cluster.leader.as_ref().is_some_and(|leader| leader.session == self.session());
+            if !leads {
+                return Ok(Snapshot { cluster, session_until });
+            }
+            if let Some(session_until) = agreed {
+                return Ok(Snapshot { cluster, session_until });
+            }
+            agreed = Some(self.agree().await?);
         }
     }
 

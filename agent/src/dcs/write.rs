@@ -5,7 +5,11 @@ use zk::{Acls, CreateMode, CreateOptions};
 use zookeeper_client as zk;
 
 use super::{Error, Store, within};
+use crate::clock::Moment;
 use crate::decide::Write;
+
+/// Whatever version a key has.
+const ANY: i32 = -1;
 
 /// What a write has brought about that only the writer knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +117,20 @@ impl Store {
         writer.add_create(&self.paths.key("leader"), self.name.as_bytes(), &self.options(CreateMode::Ephemeral))?;
         let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
         self.settle("leader", committed).map(|_| ())
+    }
+
+    /// Has the servers agree on a change that changes nothing and that no watch sees; until when our session is
+    /// certain to live, if it does.
+    pub(super) async fn agree(&self) -> Result<Moment, Error> {
+        let sent = Moment::now();
+        let mut writer = self.client.new_multi_writer();
+        writer.add_check_version(&self.paths.key("leader"), ANY)?;
+        let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
+        match self.settle("leader", committed) {
+            // That the key is missing is agreed on as well.
+            Ok(_) | Err(Error::Conflict { .. }) => Ok(sent + self.timeout().saturating_sub(self.unreported)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes a leader key of our own name, left by an earlier session of this node, ours.
