@@ -18,6 +18,7 @@ impl Agent {
             Action::Run(job) => self.run(job),
             Action::Chore(chore) => self.chore(chore),
             Action::AskPeers(list) => self.ask_peers(list),
+            Action::AskFailsafe { members, call } => self.ask_failsafe(members, call),
             Action::ReadLeaderTimeline(from) => self.ask_leader(from),
             Action::Forget(request) => {
                 match request {
@@ -48,6 +49,7 @@ impl Agent {
         if writes.contains(&Write::ReleaseLeader) && !self.is_up() {
             self.end_orphans();
         }
+        self.busy.acquiring = writes.iter().any(|w| matches!(w, Write::AcquireLeader { .. } | Write::ReclaimLeader));
         self.busy.writing = true;
         let events = self.events.clone();
         tokio::spawn(async move {

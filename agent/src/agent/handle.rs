@@ -29,6 +29,7 @@ impl Agent {
             }
             Event::LeaderTimeline(result) => self.leader_timeline(result),
             Event::Pending(found) => self.pending(found),
+            Event::Failsafe(answers) => self.failsafe_answered(answers),
             Event::Request(request) => self.request(request),
             Event::Terminate => {
                 tracing::info!("asked to stop");

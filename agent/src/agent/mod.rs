@@ -7,6 +7,7 @@
 mod callbacks;
 mod error;
 mod execute;
+mod failsafe;
 mod guarding;
 mod handle;
 mod jobs;
@@ -51,6 +52,8 @@ enum Event {
     },
     Peers(decide::Peers),
     LeaderTimeline(Result<decide::LeaderTimeline, postgres::Error>),
+    /// All members were asked in failsafe mode.
+    Failsafe(failsafe::Answers),
     Request(api::Request),
     Terminate,
     Reload,

@@ -72,6 +72,10 @@ impl Agent {
         self.remember(&cluster);
         self.view.dcs.cluster = Some(cluster);
         self.view.dcs.reachable = self.store.is_some();
+        if self.view.dcs.reachable && self.leads() {
+            // What the members have granted is needed no more.
+            self.view.dcs.failsafe_until = Moment::default();
+        }
         if self.leads() {
             self.watchdog.keepalive(self.times());
         }
@@ -173,7 +177,7 @@ impl Agent {
         failure: Option<String>,
         then: Vec<crate::decide::Action>,
     ) {
-        self.busy.writing = false;
+        (self.busy.writing, self.busy.acquiring) = (false, false);
         let now = Moment::now();
         for (write, written) in results {
             match (&write, written) {

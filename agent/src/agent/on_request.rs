@@ -24,6 +24,7 @@ impl Agent {
         match request {
             Request::Look => self.need.observation = self.is_up(),
             Request::Reload => self.reload(),
+            Request::Failsafe(leader, answer) => self.failsafe_asked(leader, answer),
             Request::PatchConfig(patch, answer) => self.patch_config(&patch, answer),
             Request::ReplaceConfig(config, answer) => self.replace_config(config, answer),
             Request::Failover(failover, answer) => {

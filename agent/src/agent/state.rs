@@ -74,6 +74,8 @@ pub(super) struct RunningJob {
 pub(super) struct Busy {
     pub(super) snapshot: bool,
     pub(super) writing: bool,
+    /// Among what is being written is a request for the lease.
+    pub(super) acquiring: bool,
     pub(super) observing: bool,
     pub(super) inspecting: bool,
     pub(super) asking_peers: bool,

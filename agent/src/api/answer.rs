@@ -86,7 +86,7 @@ fn reading(path: &str, query: &Query, health: &Health, scope: &str, published: M
             None => Answer::error(502, "Bad Gateway"),
         },
         "failsafe" => match cluster.and_then(|cluster| cluster.failsafe.as_ref()) {
-            Some(failsafe) => Answer::json(200, failsafe),
+            Some(failsafe) => Answer::json(200, &failsafe.value),
             None => Answer::error(502, "Bad Gateway"),
         },
         "metrics" => Answer { code: 200, body: Body::Metrics(metrics(health, scope)), headers: Vec::new() },

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::answer::{Answer, Body};
 use super::{Request as Ask, Shared, http, restart, switchover};
+use crate::decide::failsafe;
 
 /// A call by its method and the first part of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub(super) async fn perform(call: Call, request: &mut http::Request, shared: &Sh
         Call::Sigterm => Ok(Answer::text(202, "shutdown scheduled")),
         // There is no distributed cluster that could hear of it.
         Call::Citus | Call::Mpp => request.json(false).await.map(|_| Answer::text(200, "OK")),
-        Call::Failsafe => Ok(Answer::error(502, "Bad Gateway")),
+        Call::Failsafe => failsafe(request, shared).await,
         Call::Restart => restart::restart(request, shared).await,
         Call::CancelRestart => Ok(restart::cancel(shared).await),
         Call::Reinitialize => restart::reinitialize(request, shared).await,
@@ -83,6 +84,25 @@ async fn config(
     change: impl AsyncFnOnce(Map<String, Value>, &Shared) -> Answer,
 ) -> Result<Answer, Answer> {
     Ok(change(request.json(false).await?, shared).await)
+}
+
+/// A leader that is cut off from the DCS asks whether we follow it.
+async fn failsafe(request: &mut http::Request, shared: &Shared) -> Result<Answer, Answer> {
+    if !shared.view.borrow().settings.failsafe_mode {
+        return Ok(Answer::error(502, "Bad Gateway"));
+    }
+    let body = request.json(false).await?;
+    let Some(leader) = failsafe::Call::read(&body) else { return Err(Answer::error(400, "Bad Request")) };
+    let (sender, receiver) = oneshot::channel();
+    let _ = shared.requests.send(Ask::Failsafe(leader, sender)).await;
+    Ok(match receiver.await {
+        Ok(Ok(position)) => {
+            let headers = position.map(|position| ("lsn", position.0.to_string())).into_iter().collect();
+            Answer { headers, ..Answer::text(200, "Accepted") }
+        }
+        Ok(Err(reason)) => Answer::text(500, reason),
+        Err(_) => Answer::error(503, "Service Unavailable"),
+    })
 }
 
 async fn patch(patch: Map<String, Value>, shared: &Shared) -> Answer {

@@ -72,8 +72,7 @@ fn decoded(text: &str) -> String {
 impl Health<'_> {
     /// We hold the lease, and it cannot have run out.
     pub fn leads(&self) -> bool {
-        let leader = self.view.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref());
-        leader.is_some_and(|leader| self.view.is_mine(leader)) && self.now < self.view.dcs.session_until
+        self.view.holds_lease(self.now)
     }
 
     pub fn is_running(&self) -> bool {

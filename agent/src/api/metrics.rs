@@ -96,7 +96,12 @@ fn values(health: &Health) -> Vec<Metric> {
             server.version.to_string(),
         ),
         ("cluster_unlocked", "Value is 1 if the cluster is unlocked, 0 if locked.", "gauge", flag(health.unlocked())),
-        ("failsafe_mode_is_active", "Value is 1 if failsafe mode is active, 0 if inactive.", "gauge", flag(false)),
+        (
+            "failsafe_mode_is_active",
+            "Value is 1 if failsafe mode is active, 0 if inactive.",
+            "gauge",
+            flag(decide::failsafe::is_active(view, health.now)),
+        ),
         (
             "postgres_timeline",
             "Postgres timeline of this node (if running), 0 otherwise.",

@@ -24,9 +24,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use answer::{Answer, Body, answer};
 pub use server::{Rest, bind, serve};
 
-use crate::cluster::Failover;
+use crate::cluster::{Failover, Lsn};
 use crate::decide::View;
 use crate::decide::asked::{Filter, ScheduledRestart};
+use crate::decide::failsafe::Call;
 
 /// What the handlers share with the loop.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ pub enum Request {
     Failover(Failover, oneshot::Sender<bool>),
     /// Clear the failover key if it names a time; `None` if it does not, false if somebody was faster.
     CancelSwitchover(oneshot::Sender<Option<bool>>),
+    /// A leader asks whether we follow it though the DCS is away: our WAL position, or why not.
+    Failsafe(Call, oneshot::Sender<Result<Option<Lsn>, &'static str>>),
     /// Restart PostgreSQL; answered when that is done, or with the reason why not.
     Restart(Filter, oneshot::Sender<Result<(), String>>),
     /// False if another restart is scheduled already.

@@ -38,6 +38,9 @@ pub fn status(health: &Health, scope: &str) -> Value {
     if health.unlocked() {
         put("cluster_unlocked", true.into());
     }
+    if decide::failsafe::is_active(view, health.now) {
+        put("failsafe_mode_is_active", true.into());
+    }
     put("dcs_last_seen", health.dcs_last_seen().into());
     let tags = decide::tags(view);
     if !tags.is_empty() {

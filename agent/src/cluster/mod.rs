@@ -66,7 +66,8 @@ pub struct Cluster {
     pub sync: Option<Versioned<Sync>>,
     pub failover: Option<Versioned<Failover>>,
     pub history: Option<Versioned<History>>,
-    pub failsafe: Option<IndexMap<String, String>>,
+    /// The REST addresses of all members that may lead in failsafe mode, by name.
+    pub failsafe: Option<Versioned<IndexMap<String, String>>>,
 }
 
 impl Cluster {

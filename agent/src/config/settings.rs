@@ -39,6 +39,8 @@ pub struct Settings {
     pub maximum_lag_on_syncnode: Option<u64>,
     /// Whether a replica on an older timeline than the cluster's history may not take over.
     pub check_timeline: bool,
+    /// A leader goes on without the DCS while all members agree.
+    pub failsafe_mode: bool,
     /// How long the leader's PostgreSQL may take to start before another node takes over.
     pub primary_start_timeout: Duration,
     /// How long a stop of the leader may take in synchronous mode before it is enforced; no limit if `None`.
@@ -108,6 +110,7 @@ impl Settings {
             maximum_lag_on_failover: number("maximum_lag_on_failover").unwrap_or(1 << 20),
             maximum_lag_on_syncnode: u64::try_from(lag).ok().filter(|lag| *lag > 0),
             check_timeline: flag(dynamic.get("check_timeline")).unwrap_or(false),
+            failsafe_mode: flag(dynamic.get("failsafe_mode")).unwrap_or(false),
             primary_start_timeout: Duration::from_secs(
                 either("primary_start_timeout", "master_start_timeout").unwrap_or(300),
             ),

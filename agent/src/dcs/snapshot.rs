@@ -85,7 +85,7 @@ fn picture(members: &[String], mut answers: impl Iterator<Item = Read>) -> Clust
         sync: next().and_then(|(data, stat)| versioned(Sync::parse(&data), &stat)),
         failover: next().and_then(|(data, stat)| versioned(Failover::parse(&data), &stat)),
         history: next().and_then(|(data, stat)| versioned(History::parse(&data), &stat)),
-        failsafe: next().and_then(|(data, _)| serde_json::from_slice(&data).ok()),
+        failsafe: next().and_then(|(data, stat)| versioned(serde_json::from_slice(&data).ok()?, &stat)),
         ..Cluster::default()
     };
     for name in members {

@@ -48,6 +48,10 @@ impl Store {
             Write::Failover { failover, version } => {
                 self.put("failover", failover.to_json().as_bytes(), *version).await?;
             }
+            Write::Failsafe { members, version } => {
+                let json = serde_json::to_string(members).unwrap_or_default();
+                self.put("failsafe", json.as_bytes(), *version).await?;
+            }
             Write::History { history, version } => self.put("history", history.to_json().as_bytes(), *version).await?,
         }
         Ok(Written::Done)

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use indexmap::IndexMap;
+
 use crate::cluster::{Cluster, Failover, History, Lsn, MemberData, Status, Sync};
 
 use super::asked;
+use super::failsafe::Call;
 use super::view::{JobKind, Upstream};
 
 /// The outcome of one look at the world.
@@ -57,6 +60,8 @@ pub enum Action {
     Chore(Chore),
     /// Ask these members (name, api_url) over REST how far they are.
     AskPeers(Vec<(String, String)>),
+    /// Ask these members (name, api_url) whether they follow us although the DCS is away; all must agree.
+    AskFailsafe { members: Vec<(String, String)>, call: Call },
     /// Read the timeline and its history from the leader's PostgreSQL.
     ReadLeaderTimeline(Upstream),
     /// Drop a request of people that cannot be met or is done with.
@@ -125,6 +130,10 @@ pub enum Write {
     },
     History {
         history: History,
+        version: Option<i32>,
+    },
+    Failsafe {
+        members: IndexMap<String, String>,
         version: Option<i32>,
     },
 }

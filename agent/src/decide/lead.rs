@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Action, Chore, Decision, Job, JobKind, Process, Server, StopMode, View, Write, failover, race, slots, sync,
+    Action, Chore, Decision, Job, JobKind, Process, Server, StopMode, View, Write, failover, failsafe, race, slots,
+    sync,
 };
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Member};
@@ -14,6 +15,10 @@ const STANDBY_IS_COMING: Duration = Duration::from_millis(250);
 pub(super) fn with_lease(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
     if view.watchdog.failed {
         return without_watchdog(server);
+    }
+    // The request for the lease was under way while we agreed to follow somebody else.
+    if server.in_recovery && failsafe::agreed(view, now).is_some_and(|leader| leader.name != view.me.name) {
+        return Decision::act("another node leads in failsafe mode: giving the lease back", Write::ReleaseLeader);
     }
     if server.in_recovery {
         return promote(view, cluster, server);
@@ -74,6 +79,7 @@ pub(super) fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decisi
 pub(super) fn upkeep(view: &View, cluster: &Cluster, server: &Server, status: &str) -> Decision {
     let mut decision = Decision::wait(status);
     decision.actions.extend(missing_keys(view, cluster).into_iter().map(Action::Write));
+    decision.actions.extend(failsafe::key(view, cluster).map(Action::Write));
     decision.actions.extend(slots::chores(view, cluster, server));
     if !server.checkpointed {
         decision.actions.push(Chore::Checkpoint.into());

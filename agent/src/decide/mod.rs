@@ -6,6 +6,7 @@ mod action;
 pub mod asked;
 mod bootstrap;
 mod failover;
+pub mod failsafe;
 mod follow;
 mod health;
 mod lead;
@@ -86,7 +87,9 @@ fn policy(view: &View, now: Moment) -> Decision {
         return shut_down(view, now);
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.is_current(now)) else {
-        if let Some(decision) = recover::without_dcs(view, now) {
+        if let Some(decision) = failsafe::ask(view, now)
+            .or_else(|| failsafe::follow(view, now))
+            .or_else(|| recover::without_dcs(view, now)) {
             return decision;
         }
         let never = view.dcs.cluster.is_none();

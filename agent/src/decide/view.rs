@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::failsafe::Agreed;
 use super::{Asked, StopMode};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, History, LeaderKey, Lsn, Member};
@@ -356,6 +357,10 @@ pub struct Facts {
     pub slots_copied: Option<Moment>,
     /// The mode of the last stop that was begun.
     pub stop_mode: Option<StopMode>,
+    /// When the members were last asked in failsafe mode.
+    pub failsafe_asked: Option<Moment>,
+    /// The leader that we have last agreed to follow in failsafe mode.
+    pub failsafe: Option<Agreed>,
     /// When we first saw that there is no leader.
     pub leaderless_since: Option<Moment>,
     /// Who led last, as far as we have seen.
@@ -440,6 +445,13 @@ impl View {
     pub fn leads(&self) -> bool {
         let leader = self.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref());
         leader.is_some_and(|leader| self.is_mine(leader))
+    }
+
+    /// We hold the lease, and it cannot have run out; or all members have granted that we go on without.
+    pub fn holds_lease(&self, now: Moment) -> bool {
+        let granted = now < self.dcs.failsafe_until
+            && self.dcs.cluster.as_ref().is_some_and(|cluster| cluster.leader_name() == Some(&self.me.name));
+        granted || (self.leads() && now < self.dcs.session_until)
     }
 
     /// Whether the picture of the DCS is one to act on: after a pause of this process it is not, whatever we were

@@ -1,6 +1,6 @@
 //! Whether this node may take the lease at all, whatever its peers say.
 
-use super::super::{JobKind, Server, View, failover};
+use super::super::{JobKind, Server, View, failover, failsafe};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover};
 use crate::config::SyncMode;
@@ -21,6 +21,9 @@ pub(super) fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment
     }
     if handover.is_none() && view.watchdog.unusable {
         return Some("Watchdog device is not usable".into());
+    }
+    if let Some(reason) = failsafe::bars(view, cluster, now) {
+        return Some(reason);
     }
     if !may_lead_by_sync_key(view, cluster) {
         return Some("not a synchronous standby".into());

@@ -5,7 +5,7 @@ mod fitness;
 
 use std::time::Duration;
 
-use super::{Action, Decision, Job, Peers, Server, StopMode, View, Write};
+use super::{Action, Decision, Job, Peers, Server, StopMode, View, Write, failsafe};
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use ballot::Verdict;
@@ -31,8 +31,9 @@ pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, no
     if view.facts.leaderless_since.is_some_and(|since| view.pg.observed < since) {
         return Decision::wait("no leader: looking at our own position first").recheck(Duration::ZERO);
     }
-    let peers: Vec<_> =
+    let mut peers: Vec<_> =
         ballot::rivals(view, cluster, now).map(|member| (member.name.clone(), member.data.api_url.clone())).collect();
+    peers.extend(failsafe::absent(view, cluster));
     let none = Peers::default();
     let answers = match &view.peers {
         _ if peers.is_empty() => &none,
