@@ -87,9 +87,9 @@ fn policy(view: &View, now: Moment) -> Decision {
         return shut_down(view, now);
     }
     let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.is_current(now)) else {
-        if let Some(decision) = failsafe::ask(view, now)
-            .or_else(|| failsafe::follow(view, now))
-            .or_else(|| recover::without_dcs(view, now)) {
+        if let Some(decision) =
+            failsafe::ask(view, now).or_else(|| failsafe::follow(view, now)).or_else(|| recover::without_dcs(view, now))
+        {
             return decision;
         }
         let never = view.dcs.cluster.is_none();

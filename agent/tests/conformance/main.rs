@@ -153,6 +153,8 @@ scenarios! {
     bad::refusals;
     lease::frozen_agent;
     lease::killed_agent;
+    lease::agent_replaced_within_lease;
+    lease::killed_agent_without_zookeeper;
     lease::paused_node;
     lease::hung_postgres;
     faults::random_faults;

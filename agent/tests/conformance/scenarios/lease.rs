@@ -1,10 +1,12 @@
 //! The lease as a promise: agents that are killed or hung, nodes that are paused, a PostgreSQL that hangs. Here
 //! labrun-agent differs from Patroni on purpose: what Patroni cannot keep without a watchdog is asked of it alone.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::harness::wait::ensure;
+use crate::harness::wait::{ensure, holds};
 use crate::harness::{Cluster, Program, Stage, process, until, writer};
 
 /// SIGSTOP to the leader's agent alone, in asynchronous mode: another node takes over, and the old one has stopped
@@ -30,6 +32,46 @@ pub async fn killed_agent(stage: &Stage) {
     cluster[0].start();
     cluster.streams(0).await;
     one_writer_at_a_time(&cluster, writer).await;
+}
+
+/// SIGKILL to the leader's agent, which is started again at once: the new one takes the running PostgreSQL over, and
+/// keeps it beyond the end of the lease that the former one had.
+pub async fn agent_replaced_within_lease(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": true})).started().await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    let postmaster = cluster[0].postmaster();
+    cluster[0].kill_agent();
+    cluster[0].start();
+    holds(Duration::from_secs(24), "PostgreSQL serves on", async || cluster[0].is_primary().await).await;
+    cluster.leads(0).await;
+    assert_eq!(cluster[0].postmaster(), postmaster, "PostgreSQL was not restarted");
+    assert_eq!(writer.sessions_on(0), 1, "no client was cut off");
+    cluster[0].stop().await;
+    cluster.leads(1).await;
+    cluster.nothing_lost(writer, 1).await;
+}
+
+/// SIGKILL to the leader's agent while ZooKeeper is away, and none is started: its PostgreSQL serves on while the
+/// lease may be valid, and is gone when it is not. (Patroni: it is writable for ever.)
+pub async fn killed_agent_without_zookeeper(stage: &Stage) {
+    let cluster = stage.cluster(2).started().await;
+    let writer = cluster.writer(0).await;
+    stage.zookeeper.stop();
+    cluster[0].kill_agent();
+    holds(Duration::from_secs(9), "PostgreSQL serves", async || cluster[0].is_primary().await).await;
+    if cluster[0].program() == Program::Labrun {
+        until("nothing of the node runs", async || {
+            let left = labrun_agent::supervise::processes_in(&cluster[0].dir);
+            ensure(left.is_empty(), || format!("{left:?}"))
+        })
+        .await;
+    }
+    stage.zookeeper.start().await;
+    cluster[0].start();
+    let leader = cluster.ready().await;
+    writer.progresses().await;
+    cluster.nothing_lost(writer, leader).await;
 }
 
 async fn one_writer_at_a_time(cluster: &Cluster, writer: writer::Writer) {
