@@ -18,7 +18,8 @@ impl Agent {
         if now >= self.need.snapshot_at && !self.busy.snapshot {
             self.take_snapshot(now);
         }
-        if now >= self.recheck {
+        // The time to look again is put off by every decision; PostgreSQL is looked at all the same.
+        if now >= self.recheck || now >= self.look_at() {
             self.need.observation = true;
             // The next decision, which waits for this look, says when to look again.
             self.recheck = now + LONGEST;
@@ -73,6 +74,14 @@ impl Agent {
             drop(place);
             let _ = events.send(Event::Observed(observed.map(Box::new), asked)).await;
         });
+    }
+
+    /// When PostgreSQL is to be looked at at the latest.
+    pub(super) fn look_at(&self) -> Moment {
+        if !self.is_up() || self.busy.observing {
+            return Moment(u64::MAX);
+        }
+        self.observing_since + self.look_within()
     }
 
     /// A question that has been waiting for so long that decisions wait for it no longer.

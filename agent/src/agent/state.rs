@@ -129,7 +129,7 @@ impl Agent {
     }
 
     /// A leader's PostgreSQL is looked at as often as the lease is extended: it must be alive, too.
-    fn look_within(&self) -> Duration {
+    pub(super) fn look_within(&self) -> Duration {
         let leads = self.view.pg.is_primary();
         if leads { self.heartbeat() } else { self.view.settings.loop_wait }
     }
@@ -137,6 +137,7 @@ impl Agent {
     /// How long to sleep if nothing happens.
     pub(super) fn pause(&mut self, now: Moment) -> Duration {
         let mut until = self.recheck.min(now + decide::guard_within(&self.view, now).min(LONGEST));
+        until = until.min(self.look_at());
         if self.busy.observing && !self.is_late(now) {
             until = until.min(self.observing_since + LATE);
         }
