@@ -133,7 +133,8 @@ fn view(config: &Config, settings: Settings, pg: Pg) -> View {
         me: me(config),
         dcs: Dcs {
             // A primary that already runs gets this long until the DCS must have been read.
-            session_until: now + settings.retry_timeout,
+            // (Where a former agent has left a guard, that one knows when its lease ends, and ends it.)
+            session_until: now + settings.retry_timeout + decide::margin(settings.ttl),
             session_timeout: settings.ttl.as_millis() as u64,
             ..Dcs::default()
         },

@@ -50,8 +50,12 @@ pub enum Permit {
 /// | its half | an immediate stop |
 /// | its third | the same by the guard's process, if the agent has not come to it |
 /// | its sixth | SIGKILL to every process |
+pub fn margin_of(lease: Duration) -> Duration {
+    (lease / 10).clamp(Duration::from_secs(1), Duration::from_secs(3))
+}
+
 fn margin(view: &View) -> Duration {
-    Duration::from_millis(view.dcs.session_timeout / 10).clamp(Duration::from_secs(1), Duration::from_secs(3))
+    margin_of(Duration::from_millis(view.dcs.session_timeout))
 }
 
 /// Until when the lease is certain, if it is ours: our session's, or what all members have granted in failsafe mode.

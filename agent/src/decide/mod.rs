@@ -28,7 +28,7 @@ use std::time::Duration;
 pub use action::{Action, Chore, Decision, Job, LogicalSlot, StartAs, StopMode, Write};
 pub use asked::Asked;
 pub use bootstrap::somebody_bootstraps;
-pub use lease::{Permit, Standing, Term};
+pub use lease::{Permit, Standing, Term, margin_of as margin};
 pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{pending_restart_reason, replication_state, role, state, tags};
 pub use recover::describe;

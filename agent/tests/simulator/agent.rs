@@ -141,7 +141,7 @@ impl World {
         let view = View {
             me: self.me(node),
             dcs: Dcs {
-                session_until: Moment(now) + settings.retry_timeout,
+                session_until: Moment(now) + settings.retry_timeout + decide::margin(settings.ttl),
                 session_timeout: settings.ttl.as_millis() as u64,
                 ..Dcs::default()
             },
