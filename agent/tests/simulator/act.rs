@@ -46,6 +46,7 @@ impl World {
             Action::Chore(chore) => self.chore(node, chore),
             Action::AskPeers(list) => self.ask_peers(node, &list),
             Action::ReadLeaderTimeline(from) => self.ask_leader(node, from),
+            Action::AskFailsafe { .. } => unreachable!("failsafe mode is off"),
             Action::Forget(_) | Action::BeginScheduledRestart => unreachable!("nobody asks for it here"),
             Action::Exit { code, reason } => {
                 self.tell(node, || format!("exits ({code}): {reason}"));

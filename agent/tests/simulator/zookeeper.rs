@@ -221,6 +221,7 @@ impl ZooKeeper {
             Write::Sync { sync, version } => set(&mut keys.sync, sync, *version),
             Write::Failover { failover, version } => set(&mut keys.failover, failover, *version),
             Write::History { history, version } => set(&mut keys.history, history, *version),
+            Write::Failsafe { members, version } => set(&mut keys.failsafe, members, *version),
         }
     }
 }
