@@ -12,7 +12,8 @@ use crate::harness::{Stage, until};
 pub async fn slow_copy(stage: &Stage) {
     let begun = stage.path().join("begun");
     let copy = stage.path().join("copy.sh");
-    stage.script(&copy, &format!("#!/bin/sh\ntouch {}\nsleep 600\n", begun.display()));
+    // One process: of a script's children Patroni leaves behind what the script does not end itself.
+    stage.script(&copy, &format!("#!/bin/sh\ntouch {}\nexec sleep 600\n", begun.display()));
     let slow = json!({"postgresql": {"create_replica_methods": ["slow"], "slow": {"command": copy}}});
     let cluster = stage.cluster(2).node(1, slow).laid();
     cluster[0].start();
