@@ -7,7 +7,7 @@ use super::{Event, jobs};
 use crate::api::peers;
 use crate::clock::Moment;
 use crate::decide::asked::{Request, Restart};
-use crate::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, StartAs, Upstream, Write};
+use crate::decide::{Action, Chore, Job, JobKind, StartAs, Upstream, Write};
 use crate::postgres::rewind;
 
 impl Agent {
@@ -75,52 +75,23 @@ impl Agent {
             }
             tracing::info!("cancelling: {:?}", running.kind);
             running.handle.abort();
-            self.note_cancelled();
+            if running.kind == JobKind::Restart {
+                self.restarted(Err("restart failed".into()));
+            }
         }
         if matches!(job, Job::Promote | Job::Start(StartAs::Primary)) && !self.arm_watchdog() {
             self.recheck = Moment::now();
             return;
         }
-        let now = Moment::now();
         self.jobs_started += 1;
-        let id = self.jobs_started;
-        let kind = job.kind();
-        match &job {
-            Job::Stop { mode } => self.view.facts.stop_mode = Some(*mode),
-            Job::Start(_) | Job::Restart(_) | Job::Bootstrap { .. } => self.view.pg.crashed = false,
-            _ => {}
-        }
+        let (id, kind) = (self.jobs_started, job.kind());
         if let Job::Start(_) = &job {
             self.note_role_before_start();
         }
-        match kind {
-            JobKind::StartPrimary => self.view.pg.role = Role::Primary,
-            JobKind::StartStandby => self.view.pg.role = Role::Replica,
-            _ => {}
-        }
-        self.view.job = Some(JobView { kind, since: now });
+        self.view.learn_job_begins(&job, Moment::now());
         self.tend_guard();
         let handle = self.spawn_job(id, job);
         self.job = Some(RunningJob { id, kind, handle });
-    }
-
-    /// A start that was ended because it took too long counts as failed.
-    fn note_cancelled(&mut self) {
-        match self.job.as_ref().map(|job| job.kind) {
-            Some(JobKind::StartPrimary) => self.note_failure(JobKind::StartPrimary, "it was ended".into()),
-            Some(JobKind::Restart) => {
-                if self.view.pg.is_primary() {
-                    self.note_failure(JobKind::StartPrimary, "it was ended".into());
-                }
-                self.restarted(Err("restart failed".into()));
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn note_failure(&mut self, kind: JobKind, reason: String) {
-        let before = self.view.facts.failure.as_ref().filter(|failure| failure.kind == kind).map_or(0, |f| f.count);
-        self.view.facts.failure = Some(JobFailure { kind, at: Moment::now(), count: before + 1, reason });
     }
 
     fn spawn_job(&self, id: u64, job: Job) -> AbortHandle {
@@ -143,10 +114,7 @@ impl Agent {
     fn chore(&mut self, chore: Chore) {
         let resting = self.busy.resting.get(name(&chore)).is_some_and(|until| Moment::now() < *until);
         let Some(pid) = self.pid.filter(|_| !resting && self.busy.chores.insert(name(&chore))) else { return };
-        if matches!(chore, Chore::SyncNames(_)) {
-            // From now on commits may obey the old setting or the new one.
-            self.view.facts.sync_setting = None;
-        }
+        self.view.learn_chore_begins(&chore);
         let (config, settings, events) = (self.config.clone(), self.view.settings.clone(), self.events.clone());
         tokio::spawn(async move {
             let result = jobs::chore(&config, &settings, &chore, pid).await;

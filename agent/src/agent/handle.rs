@@ -6,7 +6,7 @@ use super::execute::name;
 use super::state::Agent;
 use crate::clock::Moment;
 use crate::cluster::MemberRole;
-use crate::decide::{self, Chore, DataDir, Job, JobKind, Process, Role, StartAs, StopMode, SyncSetting, Write};
+use crate::decide::{self, Chore, DataDir, Job, JobKind, Role, StartAs, StopMode, Write};
 use crate::exit;
 use crate::postgres::{self, ControlRead, datadir, observe::Observed};
 
@@ -53,28 +53,16 @@ impl Agent {
         }
         match result {
             Ok(observed) => {
-                let pg = &mut self.view.pg;
-                pg.silent_since = None;
-                let flushed = pg.server.as_ref().filter(|server| !server.in_recovery).map(|server| server.written);
-                let stuck = observed.server.wal_awaited && flushed == Some(observed.server.written);
-                pg.wal_stuck_since = if stuck { pg.wal_stuck_since.or(Some(pg.observed)) } else { None };
-                pg.role = if observed.server.in_recovery { Role::Replica } else { Role::Primary };
-                pg.can_rewind = observed.can_rewind;
-                pg.observed = asked;
                 let streams = observed.server.is_streaming();
-                let mut server = observed.server;
-                if let Some(before) = pg.server.as_ref().filter(|before| before.in_recovery && server.in_recovery) {
-                    // While nothing streams, PostgreSQL may only know of the timeline that it last flushed blocks of.
-                    server.timeline = server.timeline.max(before.timeline);
-                }
-                pg.server = Some(server);
+                self.view.pg.can_rewind = observed.can_rewind;
+                self.view.learn_server(observed.server, asked);
                 if streams && datadir::is_set_aside(&self.config.data_dir) {
                     self.forget_aside();
                 }
             }
             Err(error @ postgres::Error::Silent { .. }) => {
                 tracing::warn!("PostgreSQL does not answer: {error}");
-                self.view.pg.silent_since.get_or_insert(asked);
+                self.view.learn_silence(asked);
             }
             Err(error) => {
                 tracing::debug!("PostgreSQL does not answer: {error}");
@@ -134,10 +122,7 @@ impl Agent {
     pub(super) fn postmaster_started(&mut self, pid: i32) {
         tracing::info!("postmaster pid={pid}");
         self.pid = Some(pid);
-        self.view.pg.process = Process::Up;
-        self.view.pg.server = None;
-        (self.view.pg.silent_since, self.view.pg.wal_stuck_since) = (None, None);
-        self.view.pg.control = None;
+        self.view.learn_postmaster_started();
     }
 
     pub(super) fn postmaster_ended(&mut self, pid: i32) {
@@ -150,20 +135,14 @@ impl Agent {
             use JobKind::{Bootstrap, CopySlots, Discard, Restart, Stop};
             matches!(kind, Stop | Restart | Discard | Bootstrap | CopySlots)
         };
-        let asked = self.job.as_ref().is_some_and(|job| ends(job.kind));
-        if !asked {
+        if self.job.as_ref().is_none_or(|job| !ends(job.kind)) {
             tracing::warn!("PostgreSQL (process {pid}) has ended without having been asked to");
-            self.view.pg.crashed = true;
-            self.view.facts.crashes.note(Moment::now());
         }
-        self.went_down();
+        self.view.learn_postmaster_ended(Moment::now());
+        self.is_down();
     }
 
-    pub(super) fn went_down(&mut self) {
-        self.view.pg.process = Process::Down;
-        self.view.pg.server = None;
-        (self.view.pg.silent_since, self.view.pg.wal_stuck_since) = (None, None);
-        self.view.facts.sync_setting = None;
+    fn is_down(&mut self) {
         self.busy.chores.clear();
         self.need.inspection = true;
     }
@@ -173,104 +152,66 @@ impl Agent {
             return;
         }
         self.job = None;
-        self.view.job = None;
         // A PostgreSQL that has started or was promoted tells all there is to know itself.
         let runs = matches!(job.kind(), JobKind::StartPrimary | JobKind::StartStandby | JobKind::Promote);
         self.need.inspection |= !(runs && result.is_ok());
         self.need.observation = true;
         match result {
-            Ok(()) => {
-                self.view.facts.failure = None;
-                self.job_succeeded(job);
-            }
-            Err(error) => self.job_failed(job, &error),
+            Ok(()) => self.job_succeeded(&job),
+            Err(error) => self.job_failed(&job, &error),
         }
     }
 
-    pub(super) fn job_succeeded(&mut self, job: Job) {
-        let facts = &mut self.view.facts;
+    fn job_succeeded(&mut self, job: &Job) {
+        if let Job::Stop { mode } = job {
+            self.stopped(*mode);
+        }
+        self.view.learn_job_succeeded(job, Moment::now());
         match job {
-            Job::Stop { mode } => {
-                if self.pid.is_some_and(|pid| !postgres::postmaster::is_alive(pid)) {
-                    self.pid = None;
-                    self.went_down();
-                }
-                self.tell_stopped(mode);
-                if matches!(decide::role(&self.view), MemberRole::Primary | MemberRole::StandbyLeader) {
-                    self.view.pg.role = Role::Demoted;
-                    self.view.facts.handed_over = true;
-                }
-                self.view.pg.crashed = !matches!(mode, StopMode::Fast { .. });
-            }
             Job::Start(how) => {
-                self.started();
-                self.view.asked.reinitialize = None;
-                self.tell_started(&how);
+                self.look_for_pending();
+                self.tell_started(how);
             }
             Job::Restart(_) => {
-                self.started();
+                self.look_for_pending();
                 self.tell(Happened::Restart, decide::role(&self.view));
                 self.restarted(Ok(()));
             }
             Job::Discard => {
                 tracing::info!("the data is given up for a new copy");
-                if let Some(request) = &mut self.view.asked.reinitialize {
-                    request.discarded = true;
-                }
-                (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
-                self.view.pg.role = Role::Uninitialized;
                 if self.pid.take().is_some() {
-                    self.went_down();
+                    self.view.learn_down();
+                    self.is_down();
                 }
             }
-            Job::CrashRecover => facts.crash_recovered = true,
-            Job::Rewind { name, .. } => {
-                tracing::info!("rewound to the way of {name}");
-                facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline);
-            }
+            Job::Promote => self.tell(Happened::RoleChange, MemberRole::Primary),
+            Job::Rewind { name, .. } => tracing::info!("rewound to the way of {name}"),
             Job::Clone { name, .. } => tracing::info!("bootstrapped from '{name}'"),
-            Job::SetAside => {
-                (facts.rewind_failed, facts.crash_recovered) = (false, false);
-                self.busy.forgetting = false;
-            }
-            Job::Promote => {
-                self.view.pg.role = Role::Primary;
-                self.tell(Happened::RoleChange, MemberRole::Primary);
-            }
-            Job::CopySlots { names, .. } => {
-                tracing::info!("copied logical slots {names:?} from the primary");
-                facts.slots_copied = Some(Moment::now());
-            }
-            Job::Bootstrap { .. } => {}
+            Job::SetAside => self.busy.forgetting = false,
+            Job::CopySlots { names, .. } => tracing::info!("copied logical slots {names:?} from the primary"),
+            _ => {}
         }
     }
 
-    fn started(&mut self) {
-        let facts = &mut self.view.facts;
-        (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false);
-        (facts.handed_over, facts.stop_mode) = (false, None);
-        self.look_for_pending();
+    fn stopped(&mut self, mode: StopMode) {
+        if self.pid.is_some_and(|pid| !postgres::postmaster::is_alive(pid)) {
+            self.pid = None;
+            self.view.learn_down();
+            self.is_down();
+        }
+        self.tell_stopped(mode);
     }
 
-    pub(super) fn job_failed(&mut self, job: Job, error: &postgres::Error) {
+    fn job_failed(&mut self, job: &Job, error: &postgres::Error) {
         let text = error.to_string();
         tracing::error!("{}: {text}", label(job.kind()));
-        let kind = match &job {
-            Job::Restart(StartAs::Primary) => JobKind::StartPrimary,
-            Job::Restart(_) => JobKind::StartStandby,
-            other => other.kind(),
-        };
-        self.note_failure(kind, text.clone());
+        self.view.learn_job_failed(job, text, error.is_about_connecting(), Moment::now());
         match job {
             Job::Restart(_) => self.restarted(Err("restart failed".into())),
-            Job::Discard => self.view.asked.reinitialize = None,
-            Job::Bootstrap { created } | Job::Clone { created: Some(created), .. } => self.give_up_bootstrap(created),
-            // That the leader could not be reached says nothing about our data.
-            Job::Start(StartAs::Primary) if self.view.leads() => {
-                self.view.pg.role = Role::Demoted;
+            Job::Bootstrap { created } | Job::Clone { created: Some(created), .. } => self.give_up_bootstrap(*created),
+            Job::Start(StartAs::Primary) if self.view.pg.role == Role::Demoted => {
                 self.tell(Happened::RoleChange, MemberRole::Demoted);
             }
-            Job::Rewind { .. } if !error.is_about_connecting() => self.view.facts.rewind_failed = true,
             _ => {}
         }
     }
@@ -280,7 +221,6 @@ impl Agent {
         let initialize = self.view.dcs.cluster.as_ref().and_then(|cluster| cluster.initialize.clone());
         let reason = "the bootstrap has failed; its reason stands above".to_owned();
         let stop = crate::decide::Action::Exit { code: exit::BOOTSTRAP, reason };
-        self.view.facts.initialize_created = None;
         if let Some(pid) = self.pid {
             postgres::postmaster::signal(pid, nix::sys::signal::Signal::SIGQUIT);
         }
@@ -297,11 +237,12 @@ impl Agent {
             (Chore::SyncNames(names), Ok(Some(since))) => {
                 self.tell(Happened::Reload, decide::role(&self.view));
                 tracing::info!("synchronous_standby_names = '{names}' from {since} on");
-                self.view.facts.sync_setting = Some(SyncSetting { names, since });
+                self.view.learn_chore_done(&Chore::SyncNames(names), Some(since));
             }
             (Chore::Follow(Some(upstream)), Ok(_)) => {
                 self.tell(Happened::Reload, decide::role(&self.view));
                 tracing::info!("streaming is asked of {}:{}", upstream.host, upstream.port);
+                self.view.learn_chore_done(&Chore::Follow(Some(upstream)), None);
             }
             (_, Ok(_)) => {}
             (chore, Err(error)) => {

@@ -5,7 +5,7 @@ use super::state::Agent;
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use crate::dcs::{self, Written};
-use crate::decide::{JobKind, Write, slot_name, somebody_bootstraps};
+use crate::decide::Write;
 
 /// After a failed read of the DCS.
 const AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
@@ -69,8 +69,8 @@ impl Agent {
         self.take_up_settings(&cluster);
         self.take_up_topology(&cluster);
         self.end_former_session(&cluster);
-        self.remember(&cluster);
-        self.view.dcs.cluster = Some(cluster);
+        // A standby that started to stream, a new leader: PostgreSQL has changed, too.
+        self.need.observation |= self.view.learn_cluster(cluster, Moment::now());
         self.view.dcs.reachable = self.store.is_some();
         if self.view.dcs.reachable && self.leads() {
             // What the members have granted is needed no more.
@@ -88,51 +88,6 @@ impl Agent {
         let member = cluster.members.get(&self.view.me.name).is_some_and(|member| member.session == session);
         if !member && cluster.leader.as_ref().is_none_or(|leader| leader.session != session) {
             self.former = None;
-        }
-    }
-
-    /// Facts that only time shows.
-    pub(super) fn remember(&mut self, cluster: &Cluster) {
-        let now = Moment::now();
-        let seen = &mut self.view.facts.members_seen;
-        for member in cluster.members.values().filter(|member| !member.data.tag("nostream")) {
-            seen.insert(slot_name(&member.name), now);
-        }
-        let retained = cluster.status.iter().flat_map(|status| status.value.retain_slots.iter().flatten());
-        for slot in retained {
-            seen.entry(slot.clone()).or_insert(now);
-        }
-        let empty = cluster.leader.is_none() && cluster.initialize.as_ref().is_some_and(|i| i.value.is_empty());
-        let idle = &mut self.view.facts.bootstrap_idle_since;
-        *idle = match empty && !somebody_bootstraps(cluster, &self.view.me.name) {
-            true => idle.or(Some(now)),
-            false => None,
-        };
-        let before = self.view.dcs.cluster.as_ref();
-        let lead = |cluster: &Cluster| {
-            let data = cluster.leader_member().map(|m| (m.data.state.clone(), m.data.role.clone(), m.data.timeline));
-            (cluster.leader.clone(), data)
-        };
-        if before.is_none_or(|before| lead(before) != lead(cluster)) {
-            self.view.facts.leader_changed = now;
-        }
-        if let Some(leader) = &cluster.leader {
-            self.view.facts.last_leader = Some(leader.name.clone());
-            self.view.facts.leaderless_since = None;
-        } else if self.view.facts.leaderless_since.is_none() {
-            self.view.facts.leaderless_since = Some(now);
-            self.need.observation = true;
-        }
-        // A standby that started to stream, a new leader: PostgreSQL has changed, too.
-        let states = |cluster: &Cluster| {
-            cluster
-                .members
-                .values()
-                .map(|m| (m.name.clone(), m.data.state.clone(), m.data.replication_state.clone()))
-                .collect::<Vec<_>>()
-        };
-        if before.is_some_and(|before| states(before) != states(cluster) || before.leader != cluster.leader) {
-            self.need.observation = true;
         }
     }
 
@@ -160,17 +115,6 @@ impl Agent {
         });
     }
 
-    /// A promotion may be tried again, and members that are away are waited for anew.
-    fn lease_is_new(&mut self, now: Moment) {
-        if self.view.failed(JobKind::Promote) {
-            self.view.facts.failure = None;
-        }
-        let status = self.view.dcs.cluster.as_ref().and_then(|cluster| cluster.status.as_ref());
-        for slot in status.iter().flat_map(|status| status.value.retain_slots.iter().flatten()) {
-            self.view.facts.members_seen.insert(slot.clone(), now);
-        }
-    }
-
     pub(super) fn written(
         &mut self,
         results: Vec<(Write, Written)>,
@@ -180,13 +124,11 @@ impl Agent {
         (self.busy.writing, self.busy.acquiring) = (false, false);
         let now = Moment::now();
         for (write, written) in results {
-            match (&write, written) {
-                (Write::Member(_), _) => self.view.facts.member_written = now,
-                (Write::Status { .. }, _) => self.view.facts.status_written = now,
-                (Write::AcquireLeader { .. }, _) => self.lease_is_new(now),
-                (_, Written::Initialize { created }) => self.view.facts.initialize_created = Some(created),
-                _ => {}
-            }
+            let created = match written {
+                Written::Initialize { created } => Some(created),
+                Written::Done => None,
+            };
+            self.view.learn_written(&write, created, now);
         }
         self.look_at_dcs_now();
         match failure {

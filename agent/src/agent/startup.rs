@@ -18,7 +18,7 @@ use crate::dcs::keep_session;
 use crate::decide;
 use crate::decide::{Asked, DataDir, Dcs, Facts, Me, Pg, Process, Role, View};
 use crate::guard::Guard;
-use crate::postgres::{datadir, postmaster};
+use crate::postgres::{chores, datadir, postmaster};
 use crate::watchdog::Watchdog;
 
 /// Runs the agent for the configuration at `path`; its exit code.
@@ -141,7 +141,11 @@ fn view(config: &Config, settings: Settings, pg: Pg) -> View {
         settings,
         pg,
         job: None,
-        facts: Facts { initialize_created: datadir::bootstrap_of(&config.data_dir), ..Facts::default() },
+        facts: Facts {
+            initialize_created: datadir::bootstrap_of(&config.data_dir),
+            standby_of: chores::standby(config),
+            ..Facts::default()
+        },
         watchdog: decide::Watchdog::default(),
         asked: Asked::default(),
         peers: None,

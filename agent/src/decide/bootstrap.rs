@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::view::upstream;
-use super::{DataDir, Decision, Job, JobKind, Phase, Process, View, Write, recover};
+use super::{DataDir, Decision, Job, JobKind, Phase, Process, StopMode, View, Write, recover};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Initialize, Member};
 use crate::exit;
@@ -157,11 +157,7 @@ fn initialising(view: &View, cluster: &Cluster, ours: u64, phase: Phase, now: Mo
         return Some(race(view));
     };
     if let Some(theirs) = initialize.system_identifier() {
-        let reason = format!(
-            "another node has initialised the cluster ({theirs}) while this one was doing so ({ours}): \
-             remove this node's data directory to let it copy the leader"
-        );
-        return (theirs != ours).then(|| give_up(view, cluster, &reason));
+        return (theirs != ours).then(|| lost_race(view, cluster, now));
     }
     if initialize.created != phase.created && !is_mine(view, initialize) {
         return Some(Decision::wait("waiting for leader to bootstrap"));
@@ -179,6 +175,23 @@ fn initialising(view: &View, cluster: &Cluster, ours: u64, phase: Phase, now: Mo
         return Some(Decision::wait("the new cluster does not answer yet").recheck(Duration::from_millis(100)));
     };
     (!server.in_recovery && cluster.leader.is_none()).then(|| announce(view, cluster, ours, initialize))
+}
+
+/// Another node has initialised the cluster while this one was doing so. Nobody was ever told of what we have made,
+/// so it makes way for a copy (Patroni moves it to `<data_dir>.failed` and ends).
+fn lost_race(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {
+        return Decision::act("another node has initialised the cluster: giving the lease back", Write::ReleaseLeader);
+    }
+    if view.pg.process == Process::Up {
+        let stop = Job::Stop { mode: StopMode::Fast { checkpoint: false } };
+        return Decision::act("another node has initialised the cluster while this one was doing so: stopping", stop);
+    }
+    let status = "another node has initialised the cluster while this one was doing so: making way for a copy of it";
+    match view.cooling(JobKind::SetAside, now) {
+        Some(left) => Decision::wait(status).recheck(left),
+        None => Decision::act(status, Job::SetAside),
+    }
 }
 
 /// Patroni's order: member, initialize, config, leader.
@@ -298,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_bootstrap_goes_on_and_one_that_was_overtaken_gives_up() {
+    fn an_interrupted_bootstrap_goes_on_and_one_that_was_overtaken_makes_way() {
         let mut view = empty();
         let phase = Phase { created: 7, complete: false };
         view.pg.data = DataDir::Initialising { system_identifier: SYSID, phase };
@@ -307,7 +320,13 @@ mod tests {
         initialize(&mut view, "", 8);
         assert_eq!(wanted(&view), []);
         initialize(&mut view, "1111111111111", 8);
-        assert!(matches!(decide(&view, NOW).actions[0], Action::Exit { code: exit::FOREIGN_DATA, .. }));
+        assert_eq!(first(&view), Job::SetAside.into());
+        view.pg.process = Process::Up;
+        assert!(matches!(first(&view), Action::Run(Job::Stop { .. })));
+        lead_by(&mut view, "pg1");
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        view.pg.process = Process::Down;
         view.dcs.cluster.as_mut().unwrap().initialize = None;
         assert_eq!(first(&view), Write::CreateInitialize.into());
     }

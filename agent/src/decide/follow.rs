@@ -9,7 +9,7 @@ use super::rewind::{Need, needed_while_running};
 use super::view::upstream;
 use super::{Chore, Decision, Job, Server, StopMode, Upstream, View, recover, slots};
 use crate::clock::Moment;
-use crate::cluster::{Cluster, MemberData};
+use crate::cluster::{Cluster, MemberData, MemberRole};
 
 /// How often a standby that does not stream yet is looked at.
 const NOT_STREAMING: Duration = Duration::from_millis(250);
@@ -29,7 +29,8 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
             view.me.name
         ));
     };
-    if let Some(decision) = gone_another_way(view, cluster, server, &leader, now) {
+    let from = source(view, cluster, leader.clone());
+    if let Some(decision) = gone_another_way(view, cluster, server, (&leader, from.as_ref()), now) {
         return decision;
     }
     stream_from(view, cluster, server, leader, now)
@@ -66,29 +67,45 @@ fn stream_from(view: &View, cluster: &Cluster, server: &Server, leader: Upstream
     decision.recheck(NOT_STREAMING)
 }
 
-/// A running standby whose WAL is not on the leader's way cannot stream; it must stop to be rewound.
+/// A running standby whose WAL is not on the leader's way cannot stream; it must stop to be rewound or replaced.
 fn gone_another_way(
     view: &View,
     cluster: &Cluster,
     server: &Server,
-    leader: &Upstream,
+    (leader, source): (&Upstream, Option<&Upstream>),
     now: Moment,
 ) -> Option<Decision> {
-    let theirs = cluster.leader_member()?.data.timeline?;
-    if server.is_streaming() || theirs == server.timeline || !view.settings.use_pg_rewind {
+    let data = &cluster.leader_member()?.data;
+    let theirs = data.timeline?;
+    // A timeline of our number that we have not had from the leader may be another one: if it is promoted already, or
+    // if we have been on our own.
+    let promoted = data.role == MemberRole::Primary.as_str();
+    let unproven = theirs > 1 && server.upstream.as_ref() != source && (promoted || server.upstream.is_none());
+    let curable = view.settings.use_pg_rewind && view.pg.can_rewind || view.settings.replace_if_diverged;
+    if server.is_streaming() || (theirs == server.timeline && !unproven) || !curable {
         return None;
     }
     let Some(known) = recover::known_timeline(view, cluster, leader) else {
         return Some(recover::ask_leader(view, leader.clone(), now));
     };
-    if needed_while_running(server.timeline, server.position(), known) != Need::Yes {
+    if known.shared && needed_while_running(server.timeline, server.position(), known) != Need::Yes {
         return None;
     }
-    if !view.pg.can_rewind && !view.settings.replace_if_diverged {
-        return None;
-    }
-    let status = "this standby has gone another way than the leader: stopping it to be rewound";
+    let status = "this standby has gone another way than the leader: stopping it to be rewound or replaced";
     Some(Decision::act(status, Job::Stop { mode: StopMode::Fast { checkpoint: false } }))
+}
+
+/// PostgreSQL runs and has not answered yet. A standby that has not enough WAL to be consistent does not: and from a
+/// node that it is not to follow (any more) that WAL may never come.
+pub(super) fn silent(view: &View, cluster: &Cluster) -> Decision {
+    let wait = Decision::wait("PostgreSQL does not answer yet").recheck(Duration::from_millis(100));
+    let (Some(leader), Some(told)) = (view.leader_upstream(cluster), &view.facts.standby_of) else { return wait };
+    if view.pg.is_primary() || *told == source(view, cluster, leader) {
+        return wait;
+    }
+    let stop = Job::Stop { mode: StopMode::Fast { checkpoint: false } };
+    let status = "PostgreSQL does not answer, and waits for the WAL of another node than it should: stopping it";
+    Decision::act(status, stop)
 }
 
 /// Whom this node streams from while another one leads: the leader, unless its tags say otherwise.
@@ -175,6 +192,13 @@ mod tests {
         assert_eq!(wanted(&view), []);
     }
 
+    /// What pg2 says of itself as the leader, with timeline 2.
+    fn timeline(history: &str, shared: bool) -> LeaderTimeline {
+        let history = History::parse(history.as_bytes());
+        let upstream = Upstream { host: "127.0.1.2".into(), port: 5432 };
+        LeaderTimeline { upstream, created: 1, timeline: 2, history, can_be_source: true, shared }
+    }
+
     #[test]
     fn a_ring_of_such_tags_is_broken_by_following_the_leader() {
         let mut view = replica();
@@ -214,7 +238,41 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_that_is_ahead_of_the_branch_is_stopped_to_be_rewound() {
+    fn a_leader_that_may_have_another_timeline_of_our_number_is_asked_before_it_is_followed() {
+        let mut view = replica();
+        view.pg.can_rewind = true;
+        let theirs = &mut view.dcs.cluster.as_mut().unwrap().members["pg2"].data;
+        (theirs.timeline, theirs.role) = (Some(2), "primary".into());
+        let ours = server(&mut view);
+        (ours.timeline, ours.upstream, ours.wal_receiver) = (2, None, None);
+        assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
+        // Not promoted yet: only what we had on our own is in doubt.
+        view.dcs.cluster.as_mut().unwrap().members["pg2"].data.role = "replica".into();
+        assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
+        server(&mut view).upstream = Some(Upstream { host: "127.0.1.3".into(), port: 5432 });
+        assert_eq!(first(&view), follow("127.0.1.2"));
+        server(&mut view).upstream = None;
+        view.facts.leader_timeline = Some(timeline("[[1,1,\"\"]]", true));
+        assert_eq!(first(&view), follow("127.0.1.2"));
+        view.facts.leader_timeline = Some(timeline("[[1,1,\"\"]]", false));
+        assert!(matches!(first(&view), Action::Run(Job::Stop { .. })));
+    }
+
+    #[test]
+    fn a_standby_that_waits_in_silence_for_another_node_than_the_leader_is_stopped() {
+        let mut view = replica();
+        view.pg.server = None;
+        assert_eq!(wanted(&view), []);
+        view.facts.standby_of = Some(Some(Upstream { host: "127.0.1.2".into(), port: 5432 }));
+        assert_eq!(wanted(&view), []);
+        view.facts.standby_of = Some(None);
+        assert_eq!(first(&view), Job::Stop { mode: StopMode::Fast { checkpoint: false } }.into());
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_standby_that_is_ahead_of_the_branch_is_stopped_to_be_rewound_or_replaced() {
         let mut view = replica();
         server(&mut view).wal_receiver = None;
         view.pg.can_rewind = true;
@@ -223,10 +281,14 @@ mod tests {
         let leader = Upstream { host: "127.0.1.2".into(), port: 5432 };
         assert_eq!(first(&view), Action::ReadLeaderTimeline(leader.clone()));
         let row = format!(r#"[[1,{},"x"]]"#, POSITION - 1);
-        let history = History::parse(row.as_bytes());
-        view.facts.leader_timeline =
-            Some(LeaderTimeline { upstream: leader, created: 1, timeline: 2, history, can_be_source: true });
-        assert!(matches!(first(&view), Action::Run(Job::Stop { mode: StopMode::Fast { .. } })));
+        view.facts.leader_timeline = Some(timeline(&row, true));
+        let stop = Action::from(Job::Stop { mode: StopMode::Fast { checkpoint: false } });
+        assert_eq!(first(&view), stop);
+        // Without pg_rewind it can still be replaced, if that is allowed.
+        view.settings.use_pg_rewind = false;
+        assert_eq!(wanted(&view), []);
+        view.settings.replace_if_diverged = true;
+        assert_eq!(first(&view), stop);
         server(&mut view).received = Lsn(POSITION - 1);
         server(&mut view).replayed = Lsn(POSITION - 1);
         assert_eq!(wanted(&view), []);

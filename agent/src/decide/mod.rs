@@ -10,6 +10,7 @@ pub mod failsafe;
 mod follow;
 mod health;
 mod lead;
+mod learn;
 mod lease;
 mod pause;
 mod publish;
@@ -115,7 +116,7 @@ fn policy(view: &View, now: Moment) -> Decision {
     }
     match (view.pg.process, &view.pg.server) {
         (Process::Down, _) => recover::down(view, cluster, now),
-        (Process::Up, None) => Decision::wait("PostgreSQL does not answer yet").recheck(Duration::from_millis(100)),
+        (Process::Up, None) => follow::silent(view, cluster),
         (Process::Up, Some(server)) => match &cluster.leader {
             None => race::without_leader(view, cluster, server, now),
             Some(leader) if view.is_mine(leader) => lead::with_lease(view, cluster, server, now),

@@ -135,12 +135,15 @@ fn rejoin(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     let Some(control) = &view.pg.control else {
         return follow("the control file cannot be read: starting as a standby", now);
     };
-    if control.backup_label {
-        return follow("a new copy: starting as a standby of the leader", now);
-    }
     let Some(timeline) = known_timeline(view, cluster, &leader) else {
         return ask_leader(view, leader, now);
     };
+    if !timeline.shared {
+        return diverged(view, cluster, timeline, leader, now);
+    }
+    if control.backup_label {
+        return follow("a new copy: starting as a standby of the leader", now);
+    }
     if view.facts.rewound_to == Some(timeline.timeline) {
         return follow("rewound: starting as a standby", now);
     }
@@ -157,18 +160,17 @@ fn may_rewind(view: &View) -> bool {
     view.settings.use_pg_rewind && view.pg.can_rewind
 }
 
-/// pg_rewind was interrupted: it must be finished, or the directory replaced; it is fit for nothing else.
+/// pg_rewind was interrupted: its documentation asks for a new copy then. To run it again is no way out: it may
+/// find that nothing is to be done (its control file and that of a leader that was promoted just now name the
+/// same timeline), or that the leader is away, and neither makes the directory whole.
 pub(super) fn half_rewound(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {
         return Decision::act("the data is half rewound: giving the lease back", Write::ReleaseLeader);
     }
-    let Some(leader) = view.leader_upstream(cluster) else {
+    if view.leader_upstream(cluster).is_none() {
         return Decision::wait("the data is half rewound: waiting for a leader").recheck(SOON);
-    };
-    match known_timeline(view, cluster, &leader) {
-        None => ask_leader(view, leader, now),
-        Some(timeline) => diverged(view, cluster, timeline, leader, now),
     }
+    run(view, Job::SetAside, "pg_rewind has not ended: making a new copy", now)
 }
 
 /// This node has WAL that the leader does not have.
@@ -177,7 +179,7 @@ pub(super) fn half_rewound(view: &View, cluster: &Cluster, now: Moment) -> Decis
 /// or has failed (its documentation then asks for a new copy). Patroni would start the directory all the same.
 fn diverged(view: &View, cluster: &Cluster, timeline: &LeaderTimeline, leader: Upstream, now: Moment) -> Decision {
     let name = cluster.leader_name().unwrap_or_default().to_owned();
-    let rewind = may_rewind(view) && timeline.can_be_source && !view.facts.rewind_failed;
+    let rewind = may_rewind(view) && timeline.can_be_source && timeline.shared && !view.facts.rewind_failed;
     if rewind {
         let unready = cluster.leader_member().is_some_and(|m| m.data.checkpoint_after_promote == Some(false));
         if unready {
@@ -186,9 +188,9 @@ fn diverged(view: &View, cluster: &Cluster, timeline: &LeaderTimeline, leader: U
         let status = format!("has gone another way than the leader: running pg_rewind from {name}");
         return run(view, Job::Rewind { name, from: leader }, &status, now);
     }
-    let half_rewound = matches!(view.pg.data, DataDir::Rewinding { .. });
-    if may_rewind(view) || half_rewound || view.settings.replace_if_diverged || view.settings.replace_if_rewind_fails {
+    if may_rewind(view) || view.settings.replace_if_diverged || view.settings.replace_if_rewind_fails {
         let why = match (view.facts.rewind_failed, timeline.can_be_source) {
+            _ if !timeline.shared => "the leader has another timeline of the same number, which pg_rewind cannot see",
             (true, _) => "pg_rewind has failed",
             (false, false) => "the leader has a Unix socket in its data directory, on which pg_rewind fails",
             (false, true) => "pg_rewind cannot be used",
@@ -265,6 +267,7 @@ mod tests {
             timeline: 2,
             history: History::parse(br#"[[1,1000,"x"]]"#),
             can_be_source: true,
+            shared: true,
         });
         view
     }
@@ -377,6 +380,10 @@ mod tests {
         let mut view = diverged();
         view.facts.leader_timeline.as_mut().unwrap().can_be_source = false;
         assert_eq!(first(&view), Job::SetAside.into());
+        // Of the same number, and yet another timeline: pg_rewind would see nothing to do.
+        let mut view = former(ControlState::ShutDown, 10);
+        view.facts.leader_timeline.as_mut().unwrap().shared = false;
+        assert_eq!(first(&view), Job::SetAside.into());
         let mut view = diverged();
         view.settings.use_pg_rewind = false;
         assert_eq!(first(&view), Job::Start(StartAs::Standby(Some(pg2()))).into());
@@ -388,8 +395,6 @@ mod tests {
     fn half_rewound_data_is_never_started() {
         let mut view = former(ControlState::ShutDown, 880);
         view.pg.data = DataDir::Rewinding { system_identifier: SYSID };
-        assert!(matches!(first(&view), Action::Run(Job::Rewind { .. })));
-        view.facts.rewind_failed = true;
         assert_eq!(first(&view), Job::SetAside.into());
         view.dcs.cluster.as_mut().unwrap().leader = None;
         assert_eq!(wanted(&view), []);

@@ -66,6 +66,7 @@ mod tests {
             timeline,
             history: History::parse(br#"[[1,1000,"x"],[2,2000,"y"]]"#),
             can_be_source: true,
+            shared: true,
         }
     }
 

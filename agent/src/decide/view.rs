@@ -355,6 +355,8 @@ pub struct Facts {
     pub members_seen: IndexMap<String, Moment>,
     /// When logical slots were copied from the primary last.
     pub slots_copied: Option<Moment>,
+    /// Which upstream (nobody if `None`) PostgreSQL was last told to stream from, as far as that is known.
+    pub standby_of: Option<Option<Upstream>>,
     /// The mode of the last stop that was begun.
     pub stop_mode: Option<StopMode>,
     /// When the members were last asked in failsafe mode.
@@ -414,6 +416,8 @@ pub struct LeaderTimeline {
     pub history: History,
     /// pg_rewind can read the leader: it fails, half way, on a Unix socket in the leader's data directory.
     pub can_be_source: bool,
+    /// Our newest timeline is the leader's of that number: false if two nodes were promoted onto the same number.
+    pub shared: bool,
 }
 
 /// Answers of the peers.

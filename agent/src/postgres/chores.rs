@@ -68,7 +68,7 @@ async fn checkpointer_has_read(connection: &Connection) -> Result<(), Error> {
 }
 
 /// The recovery settings that are in the file now stay in it.
-fn standby(config: &Config) -> Option<Option<Upstream>> {
+pub(crate) fn standby(config: &Config) -> Option<Option<Upstream>> {
     let text = std::fs::read_to_string(config.data_dir.join("postgresql.conf")).unwrap_or_default();
     if !text.contains("recovery_target_timeline") {
         return None;

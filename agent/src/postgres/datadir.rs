@@ -147,25 +147,27 @@ fn empty_now(data_dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// `<data_dir>.diverged`: what was set aside.
-fn aside(data_dir: &Path) -> PathBuf {
+/// `<data_dir>.diverged`, `.diverged.2`, `.diverged.3`: what was set aside. More than one when a copy went another way
+/// before it ever streamed.
+fn asides(data_dir: &Path) -> [PathBuf; 3] {
     let name = data_dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    data_dir.with_file_name(format!("{name}.diverged"))
+    ["", ".2", ".3"].map(|number| data_dir.with_file_name(format!("{name}.diverged{number}")))
 }
 
-/// Moves the directory to `<data_dir>.diverged`, so that a new copy can be made. One that is there already is
-/// never overwritten.
+/// Moves the directory to `<data_dir>.diverged`, so that a new copy can be made. What is there already is never
+/// overwritten.
 pub async fn set_aside(data_dir: &Path) -> Result<(), Error> {
     let data_dir = data_dir.to_path_buf();
     off_the_loop(move || set_aside_now(&data_dir)).await
 }
 
 fn set_aside_now(data_dir: &Path) -> Result<(), Error> {
-    let aside = aside(data_dir);
-    if aside.exists() {
-        return Err(Error::Other(format!("{} is in the way: remove it if its data is not needed", aside.display())));
-    }
-    std::fs::rename(data_dir, &aside).map_err(Error::file("set aside", data_dir))?;
+    let asides = asides(data_dir);
+    let Some(free) = asides.iter().find(|aside| !aside.exists()) else {
+        let all = asides.map(|aside| aside.display().to_string()).join(", ");
+        return Err(Error::Other(format!("{all} are in the way: remove those whose data is not needed")));
+    };
+    std::fs::rename(data_dir, free).map_err(Error::file("set aside", data_dir))?;
     unmark_now(data_dir)
 }
 
@@ -197,13 +199,14 @@ fn keep_failed_now(data_dir: &Path) -> Result<(), Error> {
 
 /// Whether something was set aside.
 pub fn is_set_aside(data_dir: &Path) -> bool {
-    aside(data_dir).exists()
+    asides(data_dir).iter().any(|aside| aside.exists())
 }
 
 /// Removes what was set aside, once the copy that replaces it streams from the leader.
 pub async fn forget_aside(data_dir: &Path) -> Result<(), Error> {
-    let aside = aside(data_dir);
-    off_the_loop(move || std::fs::remove_dir_all(&aside).map_err(Error::file("remove", aside))).await
+    let mut asides = asides(data_dir).into_iter().filter(|aside| aside.exists());
+    let remove = |aside: PathBuf| std::fs::remove_dir_all(&aside).map_err(Error::file("remove", aside));
+    off_the_loop(move || asides.try_for_each(remove)).await
 }
 
 fn remove_contents(data_dir: &Path) -> Result<(), Error> {
@@ -312,6 +315,10 @@ mod tests {
         mark_rewinding(&dir).await.unwrap();
         set_aside(&dir).await.unwrap();
         assert!(!dir.exists() && root.path().join("data.diverged/old").exists());
+        for _ in 0..2 {
+            make(&dir).unwrap();
+            set_aside(&dir).await.unwrap();
+        }
         make(&dir).unwrap();
         assert!(set_aside(&dir).await.is_err() && dir.exists());
         assert!(is_set_aside(&dir));

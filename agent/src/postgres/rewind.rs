@@ -7,7 +7,7 @@ use crate::config::{Config, Settings};
 use crate::decide::{LeaderTimeline, Upstream};
 
 use super::sql::Connection;
-use super::{Error, conf, conninfo, datadir, durable, pgpass, postmaster, program};
+use super::{Error, branch, conf, conninfo, datadir, durable, pgpass, postmaster, program};
 
 /// What a running leader says about its timeline and the former ones.
 pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> Result<LeaderTimeline, Error> {
@@ -27,7 +27,8 @@ pub async fn leader_timeline(config: &Config, from: &Upstream, created: i64) -> 
     }
     let sockets = "SELECT 1 FROM pg_ls_dir('.', true, false) AS name WHERE name ~ '^[.]s[.]PGSQL[.][0-9]+$' LIMIT 1";
     let can_be_source = connection.text(sockets).await?.is_none();
-    Ok(LeaderTimeline { upstream: from.clone(), created, timeline, history, can_be_source })
+    let shared = branch::is_shared(&config.data_dir, &connection, timeline, &history).await?;
+    Ok(LeaderTimeline { upstream: from.clone(), created, timeline, history, can_be_source, shared })
 }
 
 /// Lets a single-user PostgreSQL finish crash recovery, with archiving switched to failure so that no WAL

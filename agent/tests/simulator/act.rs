@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use labrun_agent::clock::Moment;
 use labrun_agent::cluster::Lsn;
-use labrun_agent::decide::{Action, Chore, Job, JobFailure, JobKind, JobView, Role, Upstream, Write};
+use labrun_agent::decide::{Action, Chore, Job, JobKind, Upstream, Write};
 
 use crate::agent::{Purpose, Writes};
 use crate::event::{Event, Target};
@@ -84,44 +84,24 @@ impl World {
     fn run(&mut self, node: usize, job: Job) {
         let (kind, now) = (job.kind(), Moment(self.now));
         let running = self.nodes[node].agent.as_ref().and_then(|agent| agent.view.job);
-        if let Some(running) = running {
+        if running.is_some() {
             if kind != JobKind::Stop {
                 return;
             }
             self.cancel_job(node);
-            if running.kind == JobKind::StartPrimary {
-                self.note_failure(node, JobKind::StartPrimary, "it was ended".into());
-            }
         }
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        match &job {
-            Job::Stop { mode } => agent.view.facts.stop_mode = Some(*mode),
-            Job::Start(_) | Job::Bootstrap { .. } => agent.view.pg.crashed = false,
-            _ => {}
-        }
-        if kind == JobKind::StartPrimary {
-            agent.view.pg.role = Role::Primary;
-        }
-        agent.view.job = Some(JobView { kind, since: now });
+        agent.view.learn_job_begins(&job, now);
         let known = agent.epoch;
+        self.tend_guard(node);
         self.start_job(node, job, known);
-    }
-
-    pub fn note_failure(&mut self, node: usize, kind: JobKind, reason: String) {
-        let at = Moment(self.now);
-        let Some(agent) = &mut self.nodes[node].agent else { return };
-        let failure = &mut agent.view.facts.failure;
-        let before = failure.as_ref().filter(|failure| failure.kind == kind).map_or(0, |failure| failure.count);
-        *failure = Some(JobFailure { kind, at, count: before + 1, reason });
     }
 
     fn chore(&mut self, node: usize, chore: Chore) {
         let target = self.agent_target(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let Some(epoch) = agent.epoch.filter(|_| agent.busy.chores.insert(name(&chore))) else { return };
-        if matches!(chore, Chore::SyncNames(_)) {
-            agent.view.facts.sync_setting = None;
-        }
+        agent.view.learn_chore_begins(&chore);
         let delay = self.random.delay(1, 10);
         self.after(delay, target, Event::ChoreStep { chore, epoch });
     }
@@ -216,9 +196,10 @@ impl World {
         agent.view.facts.leader_asked = Some(Moment(now));
         let source = self.node_at(&from);
         let answers = source.filter(|source| self.serves(node, *source));
-        let told = answers
-            .and_then(|source| self.server(source).filter(|server| server.is_primary()))
-            .map(|server| (self.wal.timeline(server.inserted), self.wal.history(server.inserted)));
+        let told = answers.and_then(|source| self.server(source).filter(|server| server.is_primary())).map(|server| {
+            let shared = self.wal.shares_timeline(server.inserted, self.nodes[node].data.tip);
+            (self.wal.timeline(server.inserted), self.wal.history(server.inserted), shared)
+        });
         let delay = if answers.is_some() { self.random.delay(5, 30) } else { self.random.between(5, SQL) };
         self.after(delay, target, Event::LeaderTimeline { upstream: from, created, told });
     }

@@ -9,7 +9,9 @@ use labrun_agent::config::{Config, Settings};
 use labrun_agent::decide::{self, Action, Dcs, Decision, Facts, Me, Peer, Pg, Process, Role, View, Write};
 
 use crate::event::{Event, Target};
+use crate::guarding::Guard;
 use crate::link::{Client, brief};
+use crate::mutations::{decided, guarded};
 use crate::world::World;
 use crate::zookeeper::Request;
 
@@ -24,6 +26,12 @@ pub struct Agent {
     pub busy: Busy,
     pub need: Need,
     pub recheck: u64,
+    /// When the question was asked that PostgreSQL has not answered yet.
+    pub observing: u64,
+    /// The same, or when the agent itself has woken since.
+    observing_since: u64,
+    /// When the loop meant to wake at the latest.
+    awake_until: u64,
     /// The version of the dynamic configuration that is in force.
     pub applied: Option<i32>,
     pub exit: Option<u8>,
@@ -76,12 +84,10 @@ pub struct Writes {
     pub then: Vec<Action>,
 }
 
-/// The agent's deadline of an SQL statement (agent: `sql::QUICK`).
-const SQL: u64 = 3000;
+/// How long decisions wait for what PostgreSQL says (agent: `refresh::LATE`).
+const LATE: u64 = 2000;
 /// The longest sleep (agent: `LONGEST`).
 const LONGEST: Duration = Duration::from_secs(60);
-/// How long PostgreSQL may take to stop after that.
-const STOPS_WITHIN: u64 = 3000;
 /// An agent that decides more often than this in one millisecond runs in circles.
 const CIRCLES: u32 = 40;
 
@@ -100,9 +106,34 @@ impl Agent {
         self.view.pg.process == Process::Up
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_settled(&self, now: u64) -> bool {
         let waiting_for_dcs = self.busy.snapshot && self.need.snapshot;
-        !waiting_for_dcs && !self.busy.writing && !self.need.observation && !self.need.inspection
+        let waiting_for_postgres = self.need.observation && !self.is_late(now);
+        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !self.need.inspection
+    }
+
+    /// A question that has been waiting for so long that decisions wait for it no longer.
+    fn is_late(&self, now: u64) -> bool {
+        self.busy.observing && now.saturating_sub(self.observing_since) >= LATE
+    }
+
+    fn notice_silence(&mut self, now: u64) {
+        // What it has slept through itself says nothing about PostgreSQL.
+        if now > self.awake_until + LATE {
+            self.observing_since = now;
+            let pg = &mut self.view.pg;
+            pg.silent_since = pg.silent_since.map(|_| Moment(now));
+            pg.wal_stuck_since = pg.wal_stuck_since.map(|_| Moment(now));
+        }
+        if self.is_late(now) && self.is_up() {
+            self.view.pg.silent_since.get_or_insert(Moment(self.observing_since));
+        }
+    }
+
+    /// A leader's PostgreSQL is looked at as often as the lease is extended.
+    fn look_within(&self) -> u64 {
+        let loop_wait = self.view.settings.loop_wait.as_millis() as u64;
+        if self.view.pg.is_primary() { self.heartbeat() } else { loop_wait }
     }
 
     pub fn look_at_dcs_now(&mut self, now: u64) {
@@ -148,7 +179,11 @@ impl World {
             settings,
             pg,
             job: None,
-            facts: Facts::default(),
+            facts: Facts {
+                initialize_created: at.data.bootstrap_of(),
+                standby_of: at.data.standby_signal.then(|| at.data.upstream.map(World::address)),
+                ..Facts::default()
+            },
             asked: decide::Asked::default(),
             watchdog: decide::Watchdog::default(),
             peers: None,
@@ -157,6 +192,8 @@ impl World {
             made: Moment(now),
         };
         self.nodes[node].incarnation += 1;
+        let guard = Guard::new(self.nodes[node].incarnation);
+        self.nodes[node].guards.push(guard);
         self.nodes[node].agent = Some(Agent {
             view,
             client: Client::default(),
@@ -166,6 +203,9 @@ impl World {
             busy: Busy::default(),
             need: Need { snapshot: true, observation: running.is_some(), inspection: false, snapshot_at: now },
             recheck: now,
+            observing: now,
+            observing_since: now,
+            awake_until: now,
             applied: None,
             exit: None,
             pending: BTreeMap::new(),
@@ -181,9 +221,6 @@ impl World {
         self.tell(node, || {
             format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" })
         });
-        // It gives ZooKeeper `retry_timeout` to tell who leads before it stops a primary that it has found.
-        let patience = self.nodes[node].agent.as_ref().map_or(0, |agent| agent.view.settings.retry_timeout.as_millis());
-        self.grace_for(node, patience as u64 + STOPS_WITHIN);
         let target = self.agent_target(node);
         self.after(1, target, Event::LinkTimer);
         self.after(1, target, Event::Wake(0));
@@ -206,9 +243,9 @@ impl World {
         if self.nodes[node].agent.take().is_none() {
             return;
         }
-        // Its programs die with it.
+        // Its programs die with it, but not its guard.
         self.nodes[node].job = None;
-        self.nodes[node].unguarded_until = u64::MAX;
+        self.guard_is_alone(node);
         if restart_after < u64::MAX {
             self.after(restart_after, Target::World, Event::StartAgent { node });
         }
@@ -240,14 +277,15 @@ impl World {
     fn look(&mut self, node: usize) {
         let now = self.now;
         self.refresh(node);
+        self.tend_guard(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.view.made = Moment(now);
-        if agent.is_settled() {
+        if agent.is_settled(now) {
             agent.decisions = if agent.decisions.0 == now { (now, agent.decisions.1 + 1) } else { (now, 1) };
             let (circles, mutation) = (agent.decisions.1 > CIRCLES, self.plan.mutation);
             let decision = decided(mutation, &agent.view, Moment(now));
-            let pause = decision.recheck.min(LONGEST).min(agent.view.settings.loop_wait);
-            agent.recheck = now + pause.as_millis() as u64;
+            let pause = decision.recheck.min(LONGEST).as_millis() as u64;
+            agent.recheck = now + pause.min(agent.look_within());
             if circles {
                 self.violate(format!("{} runs in circles: {}", self.names[node], decision.status));
                 return;
@@ -296,8 +334,10 @@ impl World {
     fn leave(&mut self, node: usize) {
         self.request(node, 0, Request::Close);
         self.tell(node, || "the agent ends".into());
+        self.tend_guard(node);
         self.nodes[node].agent = None;
         self.nodes[node].job = None;
+        self.guard_is_alone(node);
         let pause = self.random.between(200, 5000);
         self.after(pause, Target::World, Event::StartAgent { node });
     }
@@ -307,9 +347,13 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let guard = decide::guard_within(&agent.view, Moment(now)).min(LONGEST);
         let mut until = agent.recheck.min(now + guard.as_millis() as u64);
+        if agent.busy.observing && !agent.is_late(now) {
+            until = until.min(agent.observing_since + LATE);
+        }
         if agent.has_store && !agent.busy.snapshot {
             until = until.min(agent.need.snapshot_at);
         }
+        agent.awake_until = until.max(now + 1).min(now + LONGEST.as_millis() as u64);
         agent.alarm += 1;
         let alarm = Event::Wake(agent.alarm);
         self.after(until.saturating_sub(now).max(1), target, alarm);
@@ -319,6 +363,7 @@ impl World {
     fn refresh(&mut self, node: usize) {
         let now = self.now;
         let Some(agent) = &mut self.nodes[node].agent else { return };
+        agent.notice_silence(now);
         if now >= agent.need.snapshot_at && !agent.busy.snapshot && agent.has_store {
             agent.need.snapshot_at = now + agent.heartbeat();
             agent.busy.snapshot = true;
@@ -345,14 +390,34 @@ impl World {
         }
     }
 
-    /// SQL: an answer soon, a refusal at once, or nothing until the deadline.
+    /// SQL: an answer soon, a refusal at once; of a PostgreSQL that hangs, nothing until it goes on.
     fn take_observation(&mut self, node: usize) {
         let (asked, target) = (self.now, self.agent_target(node));
-        let still = self.nodes[node].server_frozen;
-        let epoch = self.nodes[node].server.as_ref().map_or(0, |server| server.epoch);
-        let server = self.observe(node).filter(|_| !still).map(Box::new);
-        let delay = if still { SQL } else { self.random.delay(1, 10) };
+        let Some(agent) = &mut self.nodes[node].agent else { return };
+        (agent.observing, agent.observing_since) = (asked, asked);
+        let limit = decide::patience(&agent.view).as_millis() as u64;
+        self.after(limit, target, Event::Silent { asked });
+        match self.server_target(node) {
+            Some(server) => self.after(1, server, Event::Query { asked }),
+            None => self.after(1, target, Event::Observed { asked, epoch: 0, server: None }),
+        }
+    }
+
+    /// The answer.
+    pub fn answer_query(&mut self, node: usize, asked: u64) {
+        let epoch = self.nodes[node].epochs;
+        let server = self.observe(node).map(Box::new);
+        let (delay, target) = (self.random.delay(1, 10), self.agent_target(node));
         self.after(delay, target, Event::Observed { asked, epoch, server });
+    }
+
+    /// Connections to a PostgreSQL that has ended break.
+    pub fn break_observation(&mut self, node: usize) {
+        let target = self.agent_target(node);
+        if let Some(agent) = self.nodes[node].agent.as_ref().filter(|agent| agent.busy.observing) {
+            let asked = agent.observing;
+            self.after(1, target, Event::Observed { asked, epoch: 0, server: None });
+        }
     }
 }
 
@@ -373,19 +438,4 @@ fn explain(status: &str, actions: &[Action]) -> String {
     };
     let list: Vec<_> = actions.iter().map(short).collect();
     if list.is_empty() { status.to_owned() } else { format!("{status} => {}", list.join("; ")) }
-}
-
-/// `decide`, unless this run weakens it.
-fn decided(mutation: Option<crate::mutations::Mutation>, view: &View, now: Moment) -> Decision {
-    match mutation {
-        Some(mutation) => mutation.decide(view, now),
-        None => decide::decide(view, now),
-    }
-}
-
-fn guarded(mutation: Option<crate::mutations::Mutation>, view: &View, now: Moment) -> Option<Decision> {
-    match mutation {
-        Some(mutation) => mutation.guard(view, now),
-        None => decide::guard(view, now),
-    }
 }

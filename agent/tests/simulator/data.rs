@@ -10,8 +10,10 @@ use crate::wal::{Spot, Wal};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     Empty,
-    /// A copy or an initdb that has not ended.
-    Unfinished,
+    /// A copy, or an initdb for the initialize key of that transaction, that has not ended.
+    Unfinished {
+        created: Option<i64>,
+    },
     /// A new cluster that is not announced yet.
     Initialising(Phase),
     Complete,
@@ -85,7 +87,7 @@ impl Data {
         let system_identifier = self.system_identifier;
         match self.content {
             Content::Empty => DataDir::Empty,
-            Content::Unfinished => DataDir::Unfinished,
+            Content::Unfinished { .. } => DataDir::Unfinished,
             Content::Initialising(phase) => DataDir::Initialising { system_identifier, phase },
             Content::Complete if self.rewinding => DataDir::Rewinding { system_identifier },
             Content::Complete => DataDir::Present { system_identifier },
@@ -104,6 +106,15 @@ impl Data {
             min_recovery_timeline: wal.timeline(point),
             backup_label: self.backup_label,
         })
+    }
+
+    /// The initialize key that an interrupted bootstrap was allowed by, as the agent's marker has it.
+    pub fn bootstrap_of(&self) -> Option<i64> {
+        match self.content {
+            Content::Unfinished { created } => created,
+            Content::Initialising(phase) => Some(phase.created),
+            Content::Empty | Content::Complete => None,
+        }
     }
 
     /// There is a whole data directory.

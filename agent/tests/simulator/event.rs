@@ -18,6 +18,8 @@ pub enum Target {
     Server(usize, u64),
     /// A program that an agent has started.
     Job(usize, u64),
+    /// The guard of one of the agent's lives.
+    Guard(usize, u64),
 }
 
 #[derive(Debug, Clone)]
@@ -76,24 +78,32 @@ pub enum Event {
     NamesShown(String),
     NamesObeyed(String),
 
+    // A guard.
+    GuardAlarm(u64),
+
     // An agent.
     Wake(u64),
     LinkTimer,
     LinkReset {
         links: usize,
     },
-    /// A postmaster was started, one has ended.
-    Started {
-        epoch: u64,
-    },
+    /// A postmaster has ended.
     Exited {
         epoch: u64,
     },
-    /// PostgreSQL's answer, asked for at a time; `None` if it refuses or there was none in time.
+    /// PostgreSQL is asked by SQL, and answers if it can.
+    Query {
+        asked: u64,
+    },
+    /// PostgreSQL's answer, asked for at a time; `None` if it refuses.
     Observed {
         asked: u64,
         epoch: u64,
         server: Option<Box<Seen>>,
+    },
+    /// There was no answer for so long that it is not waited for any more.
+    Silent {
+        asked: u64,
     },
     Inspected,
     JobStep {
@@ -129,11 +139,11 @@ pub enum Event {
     PeersTimeout {
         round: u64,
     },
-    /// What the leader says of its timelines, if it does.
+    /// What the leader says of its timelines, if it does, and whether it has our newest one.
     LeaderTimeline {
         upstream: Upstream,
         created: i64,
-        told: Option<(u32, History)>,
+        told: Option<(u32, History, bool)>,
     },
     /// A request to ZooKeeper has had all the time that it gets.
     RequestTimeout {

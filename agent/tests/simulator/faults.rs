@@ -115,7 +115,6 @@ impl World {
             Fault::StopAgent(node) => self.stop_agent(node),
             Fault::FreezeAgent(node) => {
                 self.nodes[node].agent_frozen = true;
-                self.nodes[node].unguarded_until = u64::MAX;
                 mend(self, Mend::Agent(node));
             }
             Fault::HangPostgres(node) => {
@@ -127,6 +126,7 @@ impl World {
                 mend(self, Mend::Node(node));
             }
             Fault::KillNode(node) => {
+                self.nodes[node].guards.clear();
                 self.kill_agent(node, u64::MAX);
                 self.kill_server(node, true);
                 self.nodes[node].off = true;
@@ -171,10 +171,7 @@ impl World {
         self.say("mend", || format!("{mend:?}"));
         self.changed = true;
         match mend {
-            Mend::Agent(node) => {
-                self.nodes[node].agent_frozen = false;
-                self.grace(node);
-            }
+            Mend::Agent(node) => self.nodes[node].agent_frozen = false,
             Mend::Postgres(node) => self.nodes[node].server_frozen = false,
             Mend::Node(node) => {
                 self.nodes[node].paused = false;
@@ -204,15 +201,9 @@ impl World {
         }
     }
 
-    /// Who was away has this long to see what has happened meanwhile.
-    pub fn grace(&mut self, node: usize) {
-        self.grace_for(node, GRACE);
-    }
-
-    pub fn grace_for(&mut self, node: usize, time: u64) {
-        if self.nodes[node].agent.is_some() && !self.nodes[node].agent_frozen && !self.nodes[node].paused {
-            self.nodes[node].unguarded_until = self.now + time;
-        }
+    /// After a pause of the whole machine the guard needs a moment to see what has happened meanwhile.
+    fn grace(&mut self, node: usize) {
+        self.nodes[node].unguarded_until = self.now + GRACE;
     }
 
     fn end_faults(&mut self) {
@@ -221,9 +212,11 @@ impl World {
         self.network.heal();
         self.zookeeper_frozen = false;
         for node in 0..self.nodes.len() {
+            if self.nodes[node].paused {
+                self.grace(node);
+            }
             let at = &mut self.nodes[node];
             (at.agent_frozen, at.server_frozen, at.paused) = (false, false, false);
-            self.grace(node);
             if self.nodes[node].off {
                 self.mend(Mend::Power(node));
             }
@@ -233,8 +226,10 @@ impl World {
 
     fn ask_for_switchover(&mut self, candidate: Option<usize>) {
         let keys = &self.zookeeper.keys;
+        // Without a leader it would be a failover by hand, which may name any node, and lose commits.
+        let Some(leader) = keys.leader_name().map(str::to_owned) else { return };
         let failover = Failover {
-            leader: keys.leader_name().map(str::to_owned),
+            leader: Some(leader),
             candidate: candidate.map(|node| self.names[node].clone()),
             scheduled_at: None,
         };
@@ -261,5 +256,5 @@ impl World {
     }
 }
 
-/// How long after its return an agent may take to stop a PostgreSQL that has lost its lease meanwhile.
-const GRACE: u64 = 1000;
+/// How long a guard takes for that.
+const GRACE: u64 = 5;

@@ -4,8 +4,7 @@ use labrun_agent::clock::Moment;
 use labrun_agent::cluster::{Cluster, History, MemberRole};
 use labrun_agent::config::Settings;
 use labrun_agent::decide::{
-    self, Action, Chore, Job, JobKind, LeaderTimeline, Peer, Peers, Process, Role, Server as Seen, StopMode,
-    SyncSetting, Upstream, Write, slot_name,
+    self, Action, Chore, Job, JobKind, LeaderTimeline, Peer, Peers, Role, Server as Seen, Upstream, Write,
 };
 
 use crate::act::name;
@@ -29,9 +28,9 @@ impl World {
                 return self.link_reset(node, links).is_some_and(|heard| self.heard(node, heard));
             }
             Event::RequestTimeout { id } => return self.request_failed(node, id),
-            Event::Started { epoch } => self.postmaster_started(node, epoch),
             Event::Exited { epoch } => self.postmaster_ended(node, epoch),
             Event::Observed { asked, epoch, server } => self.observed(node, asked, epoch, server),
+            Event::Silent { asked } => return self.silent(node, asked),
             Event::Inspected => self.inspected(node),
             Event::JobStep { .. } => {
                 self.on_job(node, event);
@@ -144,25 +143,7 @@ impl World {
             agent.view.settings = Settings::new(&agent.config, &dynamic.value.0);
             agent.applied = version;
         }
-        let facts = &mut agent.view.facts;
-        for name in cluster.members.keys() {
-            facts.members_seen.insert(slot_name(name), Moment(now));
-        }
-        let retained = cluster.status.iter().flat_map(|status| status.value.retain_slots.iter().flatten());
-        for slot in retained {
-            facts.members_seen.entry(slot.clone()).or_insert(Moment(now));
-        }
-        if let Some(leader) = &cluster.leader {
-            facts.last_leader = Some(leader.name.clone());
-            facts.leaderless_since = None;
-        } else if facts.leaderless_since.is_none() {
-            facts.leaderless_since = Some(Moment(now));
-            agent.need.observation = true;
-        }
-        if agent.view.dcs.cluster.as_ref().is_some_and(|before| differs(before, &cluster)) {
-            agent.need.observation = true;
-        }
-        agent.view.dcs.cluster = Some(cluster);
+        agent.need.observation |= agent.view.learn_cluster(cluster, Moment(now));
         agent.view.dcs.reachable = agent.has_store;
     }
 
@@ -180,12 +161,7 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.writing = false;
         for (write, zxid) in writes.done {
-            match write {
-                Write::Member(_) => agent.view.facts.member_written = Moment(now),
-                Write::Status { .. } => agent.view.facts.status_written = Moment(now),
-                Write::CreateInitialize => agent.view.facts.initialize_created = Some(zxid),
-                _ => {}
-            }
+            agent.view.learn_written(&write, Some(zxid), Moment(now));
         }
         agent.look_at_dcs_now(now);
         if all {
@@ -197,17 +173,33 @@ impl World {
         // A connection that broke meanwhile brings no answer.
         let current = self.server(node).is_some_and(|server| server.epoch == epoch);
         let Some(agent) = &mut self.nodes[node].agent else { return };
+        if !agent.busy.observing {
+            return;
+        }
         (agent.busy.observing, agent.need.observation) = (false, false);
+        if server.is_none() && agent.is_up() {
+            agent.view.pg.silent_since = None;
+        }
         if let Some(server) = server.filter(|_| agent.is_up() && current) {
-            let pg = &mut agent.view.pg;
-            pg.role = if server.in_recovery { Role::Replica } else { Role::Primary };
             let streams = server.is_streaming();
-            (pg.observed, pg.server) = (Moment(asked), Some(*server));
+            agent.view.learn_server(*server, Moment(asked));
             if streams {
-                self.nodes[node].aside = None;
+                self.nodes[node].aside.clear();
                 self.changed = true;
             }
         }
+    }
+
+    fn silent(&mut self, node: usize, asked: u64) -> bool {
+        let Some(agent) = &mut self.nodes[node].agent else { return false };
+        if !agent.busy.observing || agent.observing != asked {
+            return false;
+        }
+        (agent.busy.observing, agent.need.observation) = (false, false);
+        if agent.is_up() {
+            agent.view.learn_silence(Moment(asked));
+        }
+        true
     }
 
     fn inspected(&mut self, node: usize) {
@@ -229,74 +221,57 @@ impl World {
         }
     }
 
-    fn postmaster_started(&mut self, node: usize, epoch: u64) {
+    pub fn postmaster_started(&mut self, node: usize, epoch: u64) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.epoch = Some(epoch);
-        let pg = &mut agent.view.pg;
-        (pg.process, pg.server, pg.control) = (Process::Up, None, None);
+        agent.view.learn_postmaster_started();
     }
 
     fn postmaster_ended(&mut self, node: usize, epoch: u64) {
+        let now = Moment(self.now);
         let Some(agent) = self.nodes[node].agent.as_mut().filter(|agent| agent.epoch == Some(epoch)) else { return };
         agent.epoch = None;
-        if agent.view.job.is_none_or(|job| job.kind != JobKind::Stop) {
-            agent.view.pg.crashed = true;
-        }
-        self.went_down(node);
+        agent.view.learn_postmaster_ended(now);
+        self.is_down(node);
     }
 
-    fn went_down(&mut self, node: usize) {
+    fn is_down(&mut self, node: usize) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        (agent.view.pg.process, agent.view.pg.server) = (Process::Down, None);
-        agent.view.facts.sync_setting = None;
         agent.busy.chores.clear();
         agent.need.inspection = true;
     }
 
     fn job_done(&mut self, node: usize, number: u64, job: Job, result: Result<(), String>) {
+        let now = Moment(self.now);
         if self.nodes[node].jobs != number {
             return;
         }
         let alive = self.server(node).map(|server| server.epoch);
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        agent.view.job = None;
-        (agent.need.inspection, agent.need.observation) = (true, true);
-        let kind = job.kind();
-        if let Err(reason) = result {
-            if kind == JobKind::Rewind && !reason.contains("connect") {
-                agent.view.facts.rewind_failed = true;
-            }
-            self.note_failure(node, kind, reason);
-            if let Job::Bootstrap { created } = job {
-                self.give_up_bootstrap(node, created);
-            }
-            return;
-        }
-        let facts = &mut agent.view.facts;
-        facts.failure = None;
-        match job {
-            Job::Stop { mode } => {
-                if agent.view.pg.role == Role::Primary {
-                    agent.view.pg.role = Role::Demoted;
+        let runs = matches!(job.kind(), JobKind::StartPrimary | JobKind::StartStandby | JobKind::Promote);
+        agent.need.inspection |= !(runs && result.is_ok());
+        agent.need.observation = true;
+        match (&job, result) {
+            (_, Err(reason)) => {
+                let unreachable = reason.contains("connect");
+                agent.view.learn_job_failed(&job, reason, unreachable, now);
+                if let Job::Bootstrap { created } = job {
+                    self.give_up_bootstrap(node, created);
                 }
-                agent.view.pg.crashed = !matches!(mode, StopMode::Fast { .. });
-                if agent.epoch.is_some() && agent.epoch != alive {
+            }
+            (_, Ok(())) => {
+                agent.view.learn_job_succeeded(&job, now);
+                if matches!(job, Job::Stop { .. }) && agent.epoch.is_some() && agent.epoch != alive {
                     agent.epoch = None;
-                    self.went_down(node);
+                    agent.view.learn_down();
+                    self.is_down(node);
                 }
             }
-            Job::Start(_) => (facts.crash_recovered, facts.rewound_to, facts.rewind_failed) = (false, None, false),
-            Job::CrashRecover => facts.crash_recovered = true,
-            Job::Rewind { .. } => facts.rewound_to = facts.leader_timeline.as_ref().map(|leader| leader.timeline),
-            Job::SetAside => (facts.rewind_failed, facts.crash_recovered) = (false, false),
-            Job::CopySlots { .. } | Job::Restart(_) | Job::Discard => {}
-            Job::Clone { .. } | Job::Bootstrap { .. } | Job::Promote => {}
         }
     }
 
     fn give_up_bootstrap(&mut self, node: usize, created: i64) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        agent.view.facts.initialize_created = None;
         let initialize = agent.view.dcs.cluster.as_ref().and_then(|cluster| cluster.initialize.clone());
         let exit = Action::Exit { code: 1, reason: "the bootstrap has failed".into() };
         if agent.epoch.is_some() {
@@ -320,9 +295,7 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.chores.remove(name(&chore));
         agent.need.observation = true;
-        if let (Chore::SyncNames(names), Some(since)) = (chore, end) {
-            agent.view.facts.sync_setting = Some(SyncSetting { names, since });
-        }
+        agent.view.learn_chore_done(&chore, end);
     }
 
     /// GET <api_url>: what the last view says, without asking anybody.
@@ -367,25 +340,14 @@ impl World {
         true
     }
 
-    fn leader_timeline(&mut self, node: usize, upstream: Upstream, created: i64, told: Option<(u32, History)>) {
+    fn leader_timeline(&mut self, node: usize, upstream: Upstream, created: i64, told: Option<(u32, History, bool)>) {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.asking_leader = false;
-        if let Some((timeline, history)) = told {
+        if let Some((timeline, history, shared)) = told {
             let can_be_source = self.plan.can_be_source;
-            let known = LeaderTimeline { upstream, created, timeline, history, can_be_source };
+            let known = LeaderTimeline { upstream, created, timeline, history, can_be_source, shared };
             agent.view.facts.leader_timeline = Some(known);
             agent.view.facts.rewind_failed = false;
         }
     }
-}
-
-/// The loop looks at PostgreSQL when members or the leader have changed.
-fn differs(before: &Cluster, after: &Cluster) -> bool {
-    let states = |cluster: &Cluster| {
-        let state = |m: &labrun_agent::cluster::Member| {
-            (m.name.clone(), m.data.state.clone(), m.data.replication_state.clone())
-        };
-        cluster.members.values().map(state).collect::<Vec<_>>()
-    };
-    before.leader != after.leader || states(before) != states(after)
 }

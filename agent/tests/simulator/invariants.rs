@@ -1,8 +1,8 @@
 //! What must always hold, and what must hold in the end.
 //!
 //! 1. **One writer.** A PostgreSQL that takes writes belongs to the node that the leader key names; hence there
-//!    is at most one. Nobody can promise that for the moments in which its agent was killed, frozen or its
-//!    whole machine stood still, so those (and [`crate::faults`]' grace after them) are left out.
+//!    is at most one, also while its agent is killed or frozen. Only when a whole machine has stood still, its guard
+//!    needs a moment ([`crate::faults`]' grace) to see what has happened meanwhile.
 //! 2. **Nothing acknowledged is lost** (synchronous mode). A commit that is acknowledged continues a history
 //!    that has every earlier acknowledged one (checked at each acknowledgement, `ledger`), and whoever begins
 //!    to take writes has all of them (`lifecycle`).
@@ -48,7 +48,7 @@ impl World {
             at.is_writable()
                 && leader != Some(&self.names[*node])
                 && at.data.content == Content::Complete
-                && self.now >= at.unguarded_until
+                && at.is_guarded(self.now)
         })?;
         Some(format!("{} takes writes while {} holds the lease", self.names[rogue], leader.unwrap_or("nobody")))
     }

@@ -23,6 +23,8 @@ pub struct Running {
 const LOOK: u64 = 25;
 /// A standby that is not consistent yet counts as started after this time (agent: `STANDBY_MAY_WAIT`).
 const STANDBY_MAY_WAIT: u64 = 2000;
+/// How much may be set aside (agent: `datadir::asides`).
+const ASIDES: usize = 3;
 /// An immediate stop that takes longer becomes a kill (agent: `stop::IMMEDIATE`).
 const IMMEDIATE: u64 = 8000;
 
@@ -92,7 +94,7 @@ impl World {
         match running.step {
             0 if matches!(self.nodes[node].data.content, Content::Initialising(_)) => self.next_step(node, 0),
             0 => {
-                self.nodes[node].data.content = Content::Unfinished;
+                self.nodes[node].data.content = Content::Unfinished { created: Some(created) };
                 self.next_step(node, duration);
             }
             1 => {
@@ -124,7 +126,8 @@ impl World {
         };
         match running.step {
             0 => {
-                self.nodes[node].data = Data { content: Content::Unfinished, ..Data::empty(&self.wal) };
+                self.nodes[node].data =
+                    Data { content: Content::Unfinished { created: None }, ..Data::empty(&self.wal) };
                 self.nodes[node].job.as_mut().expect("it runs").epoch = self.nodes[source].epochs;
                 let duration = self.random.delay(500, 3000) + self.plan.slow_job(&mut self.random);
                 self.next_step(node, duration);
@@ -234,10 +237,11 @@ impl World {
     }
 
     fn set_aside(&mut self, node: usize) {
-        if self.nodes[node].aside.is_some() {
+        if self.nodes[node].aside.len() >= ASIDES {
             return self.end_job(node, Err("what was set aside before is in the way"));
         }
-        self.nodes[node].aside = Some(self.nodes[node].data.clone());
+        let data = self.nodes[node].data.clone();
+        self.nodes[node].aside.push(data);
         self.empty(node);
         self.end_job(node, Ok(()));
     }
@@ -281,7 +285,8 @@ impl World {
         let same_timeline = self.wal.timeline(mine.checkpoint) == self.wal.timeline(theirs.checkpoint);
         match running.step {
             0 if !self.nodes[node].data.rewinding => {
-                self.nodes[node].data.rewinding = true;
+                // There is one marker, which says nothing of a bootstrap any more.
+                (self.nodes[node].data.rewinding, self.nodes[node].data.content) = (true, Content::Complete);
                 self.job_step(node, 1);
             }
             0 if same_timeline || self.wal.contains(theirs.tip, mine.tip) => {

@@ -10,8 +10,6 @@ use crate::world::World;
 
 /// The size of a checkpoint or end-of-recovery record.
 const RECORD: u64 = 120;
-/// The longest pause between two looks at PostgreSQL, and a stop.
-const NOTICED_WITHIN: u64 = 12_000;
 
 impl World {
     pub fn on_server(&mut self, node: usize, event: Event) {
@@ -25,6 +23,7 @@ impl World {
             Event::Recovered => self.recovered(node),
             Event::Promoted => self.promoted(node),
             Event::Checkpointed => self.checkpointed(node),
+            Event::Query { asked } => self.answer_query(node, asked),
             Event::Stop(mode) => self.stop_server(node, mode),
             Event::ShutDown => self.shut_down(node),
             Event::StopWaiting => self.end_server(node),
@@ -57,8 +56,11 @@ impl World {
         let recovery = self.random.delay(50, 300) + self.plan.slow_job(&mut self.random);
         self.after(recovery, target, Event::Recovered);
         self.after(KEEPALIVE, target, Event::Keepalive);
+        let epoch = self.nodes[node].epochs;
+        self.postmaster_started(node, epoch);
+        self.tend_guard(node);
         let agent = self.agent_target(node);
-        self.after(1, agent, Event::Started { epoch: self.nodes[node].epochs });
+        self.after(1, agent, Event::Wake(u64::MAX));
         self.tell(node, || format!("postgres: starts as a {}", if primary { "primary" } else { "standby" }));
     }
 
@@ -104,8 +106,7 @@ impl World {
         let tip = self.nodes[node].data.tip;
         let Some(target) = self.server_target(node) else { return };
         self.hang_up(node);
-        let by = self.nodes[node].incarnation;
-        self.with_server(node, |server| (server.phase, server.promoted_by) = (Phase::Promoting, by));
+        self.with_server(node, |server| server.phase = Phase::Promoting);
         // All WAL that has been received is replayed first.
         self.after(0, target, Event::Replayed(tip));
         let time = self.random.delay(20, 200) + self.plan.slow_job(&mut self.random);
@@ -128,10 +129,6 @@ impl World {
             server.commits.clear();
         });
         self.tell(node, || format!("postgres: promoted, timeline {timeline}"));
-        if self.server(node).is_some_and(|server| server.promoted_by != self.nodes[node].incarnation) {
-            // The agent that asked for it is gone, and its successor hears of it when it looks next.
-            self.grace_for(node, NOTICED_WITHIN);
-        }
         let checkpoint = self.random.between(1000, 30_000);
         self.after(checkpoint, target, Event::Checkpointed);
         self.takes_over(node);
@@ -212,6 +209,8 @@ impl World {
         self.nodes[node].server_frozen = false;
         self.changed = true;
         self.tell(node, || "postgres: has ended".into());
+        self.break_observation(node);
+        self.postmaster_gone(node, server.epoch);
         for other in 0..self.nodes.len() {
             let linked = |s: &Server| s.receiver.is_some_and(|r| (r.from, r.epoch) == (node, server.epoch));
             if self.server(other).is_some_and(linked) && self.network.is_open(node, other) {

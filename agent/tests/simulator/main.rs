@@ -4,6 +4,7 @@ mod agent;
 mod data;
 mod event;
 mod faults;
+mod guarding;
 mod handle;
 mod invariants;
 mod jobs;

@@ -2,18 +2,20 @@
 
 use crate::agent::Agent;
 use crate::data::Data;
+use crate::guarding::Guard;
 use crate::jobs::Running;
 use crate::server::Server;
 use crate::wal::Wal;
 
 pub struct Node {
     pub data: Data,
-    /// A data directory that a new copy replaces, until that copy streams.
-    pub aside: Option<Data>,
+    /// Data directories that a new copy replaces, until that copy streams.
+    pub aside: Vec<Data>,
     pub server: Option<Server>,
     /// How often PostgreSQL was started.
     pub epochs: u64,
     pub agent: Option<Agent>,
+    pub guards: Vec<Guard>,
     /// How often the agent was started.
     pub incarnation: u64,
     /// The program that the agent has started and waits for.
@@ -25,7 +27,7 @@ pub struct Node {
     pub paused: bool,
     /// The whole machine is off.
     pub off: bool,
-    /// Until then nobody can be expected to have stopped PostgreSQL: its agent was away.
+    /// The whole machine was away: its guard has until then to stop PostgreSQL.
     pub unguarded_until: u64,
 }
 
@@ -33,10 +35,11 @@ impl Node {
     pub fn new(wal: &Wal) -> Node {
         Node {
             data: Data::empty(wal),
-            aside: None,
+            aside: Vec::new(),
             server: None,
             epochs: 0,
             agent: None,
+            guards: Vec::new(),
             incarnation: 0,
             job: None,
             jobs: 0,
@@ -46,6 +49,11 @@ impl Node {
             off: false,
             unguarded_until: 0,
         }
+    }
+
+    /// A PostgreSQL without a lease can be expected to have been stopped.
+    pub fn is_guarded(&self, now: u64) -> bool {
+        !self.paused && now >= self.unguarded_until
     }
 
     /// Clients can write here now.

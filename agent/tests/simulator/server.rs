@@ -45,8 +45,6 @@ pub struct Server {
     pub checkpointed: bool,
     /// A stop waits for these standbys to have the shutdown checkpoint.
     pub shutdown: Option<Spot>,
-    /// Which life of the agent has asked for its promotion.
-    pub promoted_by: u64,
 }
 
 /// The WAL receiver's connection.
@@ -85,7 +83,6 @@ impl Server {
             commits: VecDeque::new(),
             checkpointed: true,
             shutdown: None,
-            promoted_by: 0,
         }
     }
 

@@ -115,14 +115,17 @@ impl World {
         Some(())
     }
 
-    /// After something was thawed: what has waited for it happens now, in its order.
+    /// After something was thawed: what has waited for it happens now, in its order. A guard is first: it runs ahead
+    /// of all others, and its alarm has rung.
     pub fn release_deferred(&mut self) {
         let mut delay = 0;
-        for (target, event) in std::mem::take(&mut self.deferred) {
+        let mut deferred = std::mem::take(&mut self.deferred);
+        deferred.sort_by_key(|(target, _)| !matches!(target, Target::Guard(..)));
+        for (target, event) in deferred {
             if self.is_frozen(target) {
                 self.deferred.push((target, event));
             } else {
-                delay += self.random.below(3);
+                delay += if matches!(target, Target::Guard(..)) { 0 } else { self.random.below(3) };
                 self.after(delay, target, event);
             }
         }
@@ -134,7 +137,7 @@ impl World {
             Target::ZooKeeper => self.zookeeper_frozen,
             Target::Agent(node, _) => self.nodes[node].agent_frozen || self.nodes[node].paused,
             Target::Server(node, _) => self.nodes[node].server_frozen || self.nodes[node].paused,
-            Target::Job(node, _) => self.nodes[node].paused,
+            Target::Job(node, _) | Target::Guard(node, _) => self.nodes[node].paused,
         }
     }
 
@@ -145,6 +148,7 @@ impl World {
                 self.nodes[node].agent.is_some() && self.nodes[node].incarnation == incarnation
             }
             Target::Server(node, epoch) => self.nodes[node].server.as_ref().is_some_and(|s| s.epoch == epoch),
+            Target::Guard(node, of) => self.nodes[node].guards.iter().any(|guard| guard.of == of),
             Target::Job(node, number) => self.nodes[node].job.as_ref().is_some_and(|job| job.number == number),
         }
     }
@@ -156,6 +160,7 @@ impl World {
             Target::Agent(node, _) => self.on_agent(node, event),
             Target::Server(node, _) => self.on_server(node, event),
             Target::Job(node, _) => self.on_job(node, event),
+            Target::Guard(node, of) => self.on_guard(node, of, event),
         }
     }
 

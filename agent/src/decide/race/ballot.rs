@@ -50,7 +50,11 @@ pub(super) fn count(
     }
     let sync = sync_in_force(view, cluster);
     if !named {
-        let better = answers.iter().find_map(|(name, peer)| better(view, sync.as_ref(), server, candidate, name, peer));
+        // One that may not lead itself, for its timeline, would be waited for in vain.
+        let newest = cluster.history.as_ref().and_then(|history| history.value.last_timeline());
+        let former = |peer: &Peer| peer.timeline.zip(newest).is_some_and(|(theirs, newest)| theirs <= newest);
+        let mut able = answers.iter().filter(|(_, peer)| !(view.settings.check_timeline && former(peer)));
+        let better = able.find_map(|(name, peer)| better(view, sync.as_ref(), server, candidate, name, peer));
         if let Some(reason) = better {
             return Verdict::Defer(reason);
         }

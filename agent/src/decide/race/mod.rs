@@ -149,6 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_may_not_lead_for_its_timeline_is_not_waited_for() {
+        let mut view = orphan();
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        (cluster.sync, view.settings.check_timeline) = (None, true);
+        let history = History::parse(br#"[[1,100,"x"]]"#);
+        cluster.history = Some(Versioned { value: history, version: 0 });
+        view.pg.server.as_mut().unwrap().timeline = 2;
+        answer(&mut view, "pg2", Some(Peer { timeline: Some(2), ..peer(POSITION + 1) }));
+        assert_eq!(wanted(&view), []);
+        answer(&mut view, "pg2", Some(Peer { timeline: Some(1), ..peer(POSITION + 1) }));
+        assert_eq!(first(&view), Write::AcquireLeader { sync: None }.into());
+    }
+
+    #[test]
     fn a_node_whose_promotion_failed_leaves_the_race_to_others_for_the_time_of_a_lease() {
         let mut view = orphan();
         answer(&mut view, "pg2", None);
