@@ -86,7 +86,6 @@ impl Agent {
 
     pub(super) fn inspected(&mut self, data: DataDir, read: Option<ControlRead>) {
         self.busy.inspecting = false;
-        self.need.inspection = false;
         let dir = &self.config.data_dir;
         self.view.pg.standby_signal = datadir::standby_signal(dir);
         self.view.pg.data = self.announced(data);

@@ -102,7 +102,8 @@ impl Agent {
     }
 
     fn take_inspection(&mut self) {
-        self.busy.inspecting = true;
+        // Whatever asks for another look from now on gets one: what this one sees may be older than that.
+        (self.need.inspection, self.busy.inspecting) = (false, true);
         let (config, events) = (self.config.clone(), self.events.clone());
         tokio::spawn(async move {
             let (data, control) = datadir::inspect(&config).await;

@@ -125,7 +125,8 @@ impl Agent {
     fn is_settled(&self, now: Moment) -> bool {
         let waiting_for_dcs = self.busy.snapshot && self.need.snapshot;
         let waiting_for_postgres = self.need.observation && !self.is_late(now);
-        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !self.need.inspection
+        let waiting_for_files = self.need.inspection || self.busy.inspecting;
+        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !waiting_for_files
     }
 
     /// A leader's PostgreSQL is looked at as often as the lease is extended: it must be alive, too.
