@@ -3,11 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{Config, Credentials, Settings};
 use crate::decide::Upstream;
+use crate::tls;
 
 use super::Error;
 
@@ -35,18 +39,19 @@ impl Connection {
     /// As [`Connection::local`], waiting up to `limit`.
     pub async fn local_within(config: &Config, settings: &Settings, limit: Duration) -> Result<Connection, Error> {
         let (host, port) = local_address(config, settings);
-        connect(&host, port, &config.database, &config.authentication.superuser, limit).await
+        connect(&Target::here(&host, port, &config.database), &config.authentication.superuser, limit).await
     }
 
     /// To one of its databases.
     pub async fn local_to(config: &Config, settings: &Settings, database: &str) -> Result<Connection, Error> {
         let (host, port) = local_address(config, settings);
-        connect(&host, port, database, &config.authentication.superuser, QUICK).await
+        connect(&Target::here(&host, port, database), &config.authentication.superuser, QUICK).await
     }
 
     /// To another node, as the user that may read what pg_rewind reads.
     pub async fn remote(config: &Config, upstream: &Upstream) -> Result<Connection, Error> {
-        connect(&upstream.host, upstream.port, &config.database, super::rewind_user(config), QUICK).await
+        let target = Target { near: Near::Away, ..Target::here(&upstream.host, upstream.port, &config.database) };
+        connect(&target, super::rewind_user(config), QUICK).await
     }
 
     pub fn is_closed(&self) -> bool {
@@ -82,27 +87,103 @@ impl Connection {
     }
 }
 
-async fn connect(
-    host: &str,
+/// Where to connect to.
+struct Target<'a> {
+    host: &'a str,
     port: u16,
-    database: &str,
+    database: &'a str,
+    near: Near,
+}
+
+impl<'a> Target<'a> {
+    fn here(host: &'a str, port: u16, database: &'a str) -> Target<'a> {
+        Target { host, port, database, near: Near::Here }
+    }
+}
+
+async fn connect(target: &Target<'_>, user: &Credentials, limit: Duration) -> Result<Connection, Error> {
+    let mut failure = None;
+    for mode in modes(target.host, user, target.near) {
+        match attempt(target, user, *mode, limit).await {
+            Err(error) if is_about_the_way(&error) => failure.get_or_insert(error),
+            ended => return ended,
+        };
+    }
+    Err(failure.unwrap_or_else(|| Error::Other("no way to connect".into())))
+}
+
+/// A server that does not let us in like this might in another way; one that is down, busy or silent would not.
+fn is_about_the_way(error: &Error) -> bool {
+    let Error::Sql(text) = error else { return false };
+    !["57P0", "53", "Connection refused", "No such file"].iter().any(|start| text.starts_with(start))
+}
+
+/// Whether the server is this node's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Near {
+    Here,
+    Away,
+}
+
+/// How to connect, the first way first, by libpq's `sslmode`. Without one libpq prefers TLS; so do we, but not on
+/// this node, where it would only cost time.
+fn modes(host: &str, user: &Credentials, near: Near) -> &'static [SslMode] {
+    if host.starts_with('/') {
+        return &[SslMode::Disable];
+    }
+    match user.options.get("sslmode") {
+        Some("disable") => &[SslMode::Disable],
+        Some("require" | "verify-ca" | "verify-full") => &[SslMode::Require],
+        Some("allow") => &[SslMode::Disable, SslMode::Require],
+        None if near == Near::Here => &[SslMode::Disable, SslMode::Require],
+        _ => &[SslMode::Prefer, SslMode::Disable],
+    }
+}
+
+async fn attempt(
+    target: &Target<'_>,
     user: &Credentials,
+    mode: SslMode,
     limit: Duration,
 ) -> Result<Connection, Error> {
     let mut parameters = tokio_postgres::Config::new();
     parameters
-        .host(host)
-        .port(port)
-        .dbname(database)
+        .host(target.host)
+        .port(target.port)
+        .dbname(target.database)
         .user(&user.username)
         .application_name("labrun-agent")
+        .ssl_mode(mode)
+        .channel_binding(match user.options.get("channel_binding") {
+            Some("require") => ChannelBinding::Require,
+            Some("disable") => ChannelBinding::Disable,
+            _ => ChannelBinding::Prefer,
+        })
         // Our own writes must not wait for a synchronous standby that may be gone.
         .options("-c statement_timeout=0 -c synchronous_commit=local -c search_path=pg_catalog")
         .connect_timeout(limit);
     if let Some(password) = &user.password {
         parameters.password(password);
     }
-    let connected = tokio::time::timeout(limit, parameters.connect(NoTls)).await;
+    if mode == SslMode::Disable {
+        return drive(parameters.connect(NoTls), limit).await;
+    }
+    if user.options.get("sslnegotiation") == Some("direct") {
+        parameters.ssl_negotiation(SslNegotiation::Direct).ssl_mode(SslMode::Require);
+    }
+    let tls = tls::postgres(&user.options).map_err(|error| Error::Sql(error.to_string()))?;
+    drive(parameters.connect(MakeRustlsConnect::new(tls)), limit).await
+}
+
+async fn drive<S, T>(
+    connecting: impl Future<Output = Result<(Client, tokio_postgres::Connection<S, T>), tokio_postgres::Error>>,
+    limit: Duration,
+) -> Result<Connection, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connected = tokio::time::timeout(limit, connecting).await;
     let (client, connection) =
         connected.map_err(|_| Error::Silent { what: "connection", limit })?.map_err(sql_error)?;
     let driver = tokio::spawn(async move {
@@ -168,6 +249,30 @@ mod tests {
         assert_eq!(address("127.0.0.5,10.0.0.1:6000", false), ("127.0.0.5".into(), 6000));
         assert_eq!(address("*:1", false), ("127.0.0.1".into(), 1));
         assert_eq!(address("0.0.0.0:5432", true), ("/run/x".into(), 5432));
+    }
+
+    #[test]
+    fn tls_is_used_as_libpq_would_but_not_needlessly_on_the_node_itself() {
+        let user = |mode: &str| {
+            let section = format!("username: postgres\n      sslmode: {mode}");
+            let text = include_str!("../../tests/data/postgres0.yml").replace("username: postgres", &section);
+            crate::config::read("f", &text, []).unwrap().0.authentication.superuser
+        };
+        assert_eq!(modes("h", &user("''"), Near::Here), [SslMode::Disable, SslMode::Require]);
+        assert_eq!(modes("h", &user("''"), Near::Away), [SslMode::Prefer, SslMode::Disable]);
+        assert_eq!(modes("h", &user("prefer"), Near::Here), [SslMode::Prefer, SslMode::Disable]);
+        assert_eq!(modes("h", &user("allow"), Near::Away), [SslMode::Disable, SslMode::Require]);
+        assert_eq!(modes("h", &user("disable"), Near::Away), [SslMode::Disable]);
+        assert_eq!(modes("h", &user("verify-ca"), Near::Here), [SslMode::Require]);
+        assert_eq!(modes("/run", &user("verify-ca"), Near::Here), [SslMode::Disable]);
+    }
+
+    #[test]
+    fn only_a_refusal_is_worth_another_way() {
+        let about = |text: &str| is_about_the_way(&Error::Sql(text.into()));
+        assert!(about("28000: no pg_hba.conf entry for host, no encryption") && about("invalid peer certificate"));
+        assert!(!about("57P03: the database system is starting up") && !about("Connection refused (os error 111)"));
+        assert!(!is_about_the_way(&Error::Silent { what: "connection", limit: QUICK }));
     }
 
     #[test]

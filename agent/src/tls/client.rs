@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use super::trust::{self, Name, Trust};
 use super::{Error, pem};
 use crate::config::PeerAccess;
 
@@ -20,14 +20,10 @@ pub fn client(access: &PeerAccess) -> Result<Arc<ClientConfig>, Error> {
     let builder = if access.insecure && identity.is_none() {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     } else {
-        let roots = pem::authorities(access.cacert.as_deref())?;
-        if access.insecure {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-            let verifier = verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
-        } else {
-            builder.with_root_certificates(roots)
-        }
+        let trust = Trust::new(access.cacert.as_deref())?;
+        let name = if access.insecure { Name::Any } else { Name::Checked };
+        let verifier = trust::of_servers(trust, Vec::new(), name, provider)?;
+        builder.dangerous().with_custom_certificate_verifier(verifier)
     };
     let Some(identity) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
     let chain = pem::certificates(&identity.certfile)?;
@@ -38,7 +34,7 @@ pub fn client(access: &PeerAccess) -> Result<Arc<ClientConfig>, Error> {
 
 /// Believes whoever answers (`ctl.insecure`).
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+pub(super) struct Anybody(pub(super) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -72,49 +68,5 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Believes who has a certificate of a trusted authority, whatever name is in it.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer,
-        intermediates: &[CertificateDer],
-        server_name: &ServerName,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
     }
 }

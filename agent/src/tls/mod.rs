@@ -1,11 +1,14 @@
-//! TLS: PEM files read into rustls' settings, for the REST server, for asking peers, and for ZooKeeper.
+//! TLS: PEM files read into rustls' settings, for the REST server, for asking peers, for PostgreSQL
+//! and for ZooKeeper.
 //!
 //! Nothing of it is kept on disk. Keys are decrypted in memory; neither they nor their passwords are ever logged.
 
 mod ciphers;
 mod client;
 mod pem;
+mod postgres;
 mod server;
+mod trust;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use thiserror::Error;
 
 pub use client::client;
 pub use pem::{authorities, certificates, key, key_pem, system_authorities_pem};
+pub use postgres::postgres;
 pub use server::server;
 
 /// Why there can be no TLS.

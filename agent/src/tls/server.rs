@@ -6,6 +6,7 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
+use super::trust::{self, Trust};
 use super::{Error, ciphers, pem};
 use crate::config::{ServerTls, VerifyClient};
 
@@ -36,11 +37,5 @@ fn clients(
         // Without an authority no certificate could be a good one.
         return Ok(WebPkiClientVerifier::no_client_auth());
     };
-    let roots = Arc::new(pem::authorities(Some(cafile))?);
-    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider);
-    let builder = match tls.verify_client {
-        VerifyClient::Optional => builder.allow_unauthenticated(),
-        _ => builder,
-    };
-    builder.build().map_err(|error| Error::Unusable { path: cafile.clone(), reason: error.to_string() })
+    trust::of_clients(Trust::new(Some(cafile))?, tls.verify_client == VerifyClient::Optional, provider)
 }

@@ -88,6 +88,31 @@ async fn peers_know_each_other_by_the_authority_and_the_name() {
     assert_eq!(meet(&server, &files.access(false, false, false), "127.0.0.1").await, None);
 }
 
+/// The file that `openssl req -x509` makes, which serves as server, client and authority.
+#[tokio::test]
+async fn a_certificate_that_is_trusted_itself_needs_no_authority_while_it_is_valid() {
+    let all_in_one = |until: i32| {
+        let files = Files::new();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        std::fs::write(files.path("ca.crt"), certificate.pem()).unwrap();
+        std::fs::write(files.path("both.pem"), certificate.pem() + &key.serialize_pem()).unwrap();
+        files
+    };
+    let files = all_in_one(2999);
+    let required = files.server(VerifyClient::Required);
+    assert_eq!(meet(&required, &files.access(true, false, true), "127.0.0.1").await, Some(true));
+    assert_eq!(meet(&required, &files.access(true, false, true), "other.example").await, None);
+    assert_eq!(meet(&required, &files.access(true, true, true), "other.example").await, Some(true));
+    assert_eq!(meet(&required, &Files::new().access(true, true, true), "127.0.0.1").await, None);
+    let expired = all_in_one(1999);
+    assert_eq!(meet(&expired.server(VerifyClient::None), &expired.access(true, true, true), "127.0.0.1").await, None);
+    assert_eq!(meet(&expired.server(VerifyClient::Required), &expired.access(false, true, true), "x").await, None);
+}
+
 #[tokio::test]
 async fn a_certificate_may_be_required_and_may_be_ignored() {
     let files = Files::new();

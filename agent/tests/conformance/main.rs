@@ -139,6 +139,7 @@ scenarios! {
     secure::rest_tls (ctl);
     secure::rest_tls_required;
     secure::rest_tls_reload;
+    secure::one_certificate_for_all;
     secure::odd_passwords;
     zookeeper::zookeeper_tls (ctl);
     zookeeper::zookeeper_acls;

@@ -31,6 +31,14 @@ impl Authority {
         std::fs::write(self.file("node.pem"), both).unwrap();
     }
 
+    /// A certificate that is its own authority (`all.crt`, `all.key`), as `openssl req -x509` makes it.
+    pub async fn all_in_one(dir: &Path, addresses: &[String]) {
+        let names: Vec<_> = addresses.iter().map(|address| format!("IP:{address}")).collect();
+        let make = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=all -keyout all.key -out all.crt -addext";
+        let authority = Authority { dir: dir.to_owned() };
+        authority.openssl(&format!("{make} subjectAltName={}", names.join(","))).await;
+    }
+
     async fn openssl(&self, arguments: &str) {
         let mut command = Command::new("openssl");
         command.current_dir(&self.dir).args(arguments.split(' '));

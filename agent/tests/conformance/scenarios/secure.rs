@@ -141,6 +141,51 @@ pub async fn rest_tls_reload(stage: &Stage) {
     .await;
 }
 
+/// One certificate, as `openssl req -x509` makes it, is everybody's: of REST and of PostgreSQL, of servers and of
+/// clients, and the authority that both trust. Nobody gets in without it, in a failover and in a rejoin neither.
+pub async fn one_certificate_for_all(stage: &Stage) {
+    let dir = stage.folder("tls");
+    let (certificate, key) = (dir.join("all.crt"), dir.join("all.key"));
+    let connect = json!({"sslmode": "verify-ca", "sslrootcert": certificate, "sslcert": certificate, "sslkey": key});
+    let mut rewinder = connect.clone();
+    crate::harness::settings::merge(&mut rewinder, &json!({"username": "rewinder", "password": "of-the-rewinder"}));
+    let identity = json!({"certfile": certificate, "keyfile": key});
+    let mut rest = identity.clone();
+    crate::harness::settings::merge(&mut rest, &json!({"cafile": certificate, "verify_client": "required"}));
+    let mut ctl = identity;
+    crate::harness::settings::merge(&mut ctl, &json!({"cacert": certificate, "insecure": true}));
+    let files = json!({
+        "restapi": rest,
+        "ctl": ctl,
+        "postgresql": {
+            "authentication": {"superuser": connect, "replication": connect, "rewind": rewinder},
+            "parameters": {
+                "ssl": "on", "ssl_ca_file": certificate, "ssl_cert_file": certificate, "ssl_key_file": key,
+            },
+            "pg_hba": [
+                "host all postgres all md5",
+                "hostssl replication replicator all md5 clientcert=verify-ca",
+                "hostssl all rewinder all md5 clientcert=verify-ca",
+            ],
+        },
+    });
+    let cluster = stage.cluster(3).with(files).laid();
+    let addresses: Vec<_> = cluster.nodes.iter().map(|node| node.address.to_string()).collect();
+    Authority::all_in_one(&dir, &addresses).await;
+    cluster.nodes[0].start();
+    cluster.leads(0).await;
+    cluster.nodes[1].start();
+    cluster.nodes[2].start();
+    cluster.ready().await;
+    let encrypted = "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) \
+                     where usename = 'replicator' or application_name = 'labrun-agent' or application_name like 'Patroni%'";
+    cluster.shows(0, encrypted, "t").await;
+    cluster[0].stop().await;
+    cluster.new_leader(0).await;
+    cluster[0].start();
+    cluster.streams(0).await;
+}
+
 /// Passwords with every sign that some file or shell treats as its own; none of them is told to anybody.
 pub async fn odd_passwords(stage: &Stage) {
     let (replicator, rewinder) = (r#"r'e"p\l:i c$a%t#o{r}"#, r"re\\wind:'er");
