@@ -106,6 +106,8 @@ pub(crate) fn state(view: &View) -> PgState {
     match (view.pg.process, &view.pg.server) {
         (Process::Up, Some(_)) => PgState::Running,
         (Process::Up, None) => PgState::Starting,
+        // Nobody will start it, however it ended.
+        (Process::Down, _) if view.settings.pause => PgState::Stopped,
         (Process::Down, _) if matches!(failed, Some(JobKind::StartPrimary | JobKind::StartStandby)) => {
             PgState::StartFailed
         }
