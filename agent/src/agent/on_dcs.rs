@@ -103,12 +103,10 @@ impl Agent {
     pub(super) fn look_for_a_double(&self, cluster: &Cluster) {
         let Some(member) = cluster.members.get(&self.view.me.name) else { return };
         let url = member.data.api_url.clone();
-        if Some(member.session) == self.view.dcs.session || url == self.view.me.api_url || url.is_empty() {
-            return;
-        }
+        let Some(session) = self.view.dcs.session.filter(|session| *session != member.session) else { return };
         let (events, access) = (self.events.clone(), self.peers.borrow().clone());
         tokio::spawn(async move {
-            let liveness = url.trim_end_matches("/patroni").to_owned() + "/liveness";
+            let liveness = format!("{}/liveness?not={session:x}", url.trim_end_matches("/patroni"));
             if crate::api::peers::is_alive(&access, &liveness).await {
                 let _ = events.send(Event::Duplicate(url)).await;
             }

@@ -71,7 +71,7 @@ fn reading(path: &str, query: &Query, health: &Health, scope: &str, published: M
     let view = health.view;
     let cluster = view.dcs.cluster.as_ref();
     Some(match path.trim_start_matches('/').split('/').next().unwrap_or_default() {
-        "liveness" => Answer::status(code(health.liveness(published))),
+        "liveness" => Answer::status(code(health.liveness(published) && !health.is_excluded(query))),
         "readiness" => Answer::status(code(health.readiness(query))),
         "patroni" => Answer::json(200, &status(health, scope)),
         "cluster" => {
@@ -239,6 +239,14 @@ mod tests {
         assert_eq!(codes("/sync/", ""), (503, 503));
         let (leader, _) = pair();
         assert_eq!(answer("OPTIONS", "/liveness", "", &leader, "golden", Moment::now()).code, 503);
+    }
+
+    #[test]
+    fn who_asks_whether_another_lives_is_not_the_other() {
+        let (mut leader, _) = pair();
+        leader.dcs.session = Some(0x1f);
+        let code = |query: &str| answer("GET", "/liveness", query, &leader, "golden", Moment::now()).code;
+        assert_eq!((code("not=1f"), code("not=1e"), code("")), (503, 200, 200));
     }
 
     #[test]

@@ -145,6 +145,13 @@ impl Health<'_> {
         self.view.settings.pause || self.now.since(published) < limit
     }
 
+    /// A starting agent asks by `not=SESSION` whether another one of its name lives; the address in the member key may
+    /// lead back to itself.
+    pub fn is_excluded(&self, query: &Query) -> bool {
+        let asking = query.get("not").and_then(|session| u64::from_str_radix(session, 16).ok());
+        asking.is_some_and(|session| Some(session as i64) == self.view.dcs.session)
+    }
+
     /// Ready to be counted on: leads, or streams and is near enough.
     pub fn readiness(&self, query: &Query) -> bool {
         if self.leads() {

@@ -20,6 +20,17 @@ pub async fn duplicate_name(stage: &Stage) {
     assert!(cluster[1].log().contains("there is already a node named 'pg1' running"), "{}", cluster[1].log());
     assert_eq!(cluster.dcs.get("leader").await.unwrap().stat.ephemeral_owner, session);
     assert!(!cluster[1].data().join("PG_VERSION").exists());
+
+    // It is told by the name, not by the address that others are given.
+    let theirs = json!({"restapi": {"connect_address": format!("{}:8008", cluster[0].address)}});
+    cluster[1].reconfigure(&theirs);
+    cluster[1].start();
+    assert!(!cluster[1].ended().await.success());
+    assert_eq!(cluster.dcs.get("leader").await.unwrap().stat.ephemeral_owner, session);
+    // Of an earlier life of its own a node is not afraid.
+    cluster[0].kill();
+    cluster[0].start();
+    cluster.leads(0).await;
 }
 
 /// A data directory of another cluster is left as it is; its node ends with an error.
