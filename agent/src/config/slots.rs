@@ -60,8 +60,12 @@ fn slot(name: &str, value: &Value) -> Option<PermanentSlot> {
     }
     let none = Map::new();
     let section = match value {
-        Value::Null => &none,
         Value::Object(section) => section,
+        // What Python takes for nothing says nothing.
+        Value::Null | Value::Bool(false) => &none,
+        Value::Number(number) if number.as_f64() == Some(0.0) => &none,
+        Value::String(text) if text.is_empty() => &none,
+        Value::Array(items) if items.is_empty() => &none,
         _ => return bad(name, value),
     };
     let text = |key: &str| section.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -111,7 +115,7 @@ mod tests {
         let physical = SlotKind::Physical { only_in: None };
         let logical = SlotKind::Logical { database: "d".into(), plugin: "p".into() };
         let slots = json!({"slots": {
-            "a": null, "b": {}, "c": {"type": "physical"}, "d": {"database": "d", "plugin": "p"},
+            "a": null, "b": 0, "c": {"type": "physical"}, "d": {"database": "d", "plugin": "p"},
             "e": {"type": "physical", "cluster_type": "standby"},
             "f": {"type": "logical", "database": "d"}, "G": null, "h": 1,
         }});
