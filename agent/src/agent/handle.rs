@@ -8,6 +8,7 @@ use crate::clock::Moment;
 use crate::cluster::MemberRole;
 use crate::decide::{self, Chore, DataDir, Job, JobKind, Role, StartAs, StopMode, Write};
 use crate::exit;
+use crate::logging::CRITICAL;
 use crate::postgres::{self, ControlRead, datadir, observe::Observed};
 
 impl Agent {
@@ -39,7 +40,8 @@ impl Agent {
             Event::Reload => self.reload(),
             Event::Reloaded => self.tell(Happened::Reload, decide::role(&self.view)),
             Event::Duplicate(url) => {
-                tracing::error!("Can't start; there is already a node named '{}' running ({url})", self.view.me.name);
+                let name = &self.view.me.name;
+                tracing::error!(target: CRITICAL, "Can't start; there is already a node named '{name}' running ({url})");
                 self.exit = Some(exit::ALREADY_RUNNING);
             }
         }

@@ -90,6 +90,7 @@ impl Line {
 
 fn level(metadata: &Metadata) -> (&'static str, &'static str) {
     match *metadata.level() {
+        Level::ERROR if metadata.target() == super::CRITICAL => ("CRITICAL", "50"),
         Level::ERROR => ("ERROR", "40"),
         Level::WARN => ("WARNING", "30"),
         Level::INFO => ("INFO", "20"),

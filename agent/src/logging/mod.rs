@@ -27,6 +27,9 @@ struct State {
 static STATE: RwLock<Option<State>> = RwLock::new(None);
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
+/// Errors with this target are critical: the agent ends for them.
+pub const CRITICAL: &str = "labrun_agent::critical";
+
 /// Libraries are heard from errors up.
 fn filter(level: Level) -> Targets {
     Targets::new().with_default(Level::ERROR).with_target("labrun_agent", level)

@@ -17,7 +17,11 @@ pub async fn duplicate_name(stage: &Stage) {
     cluster[1].start();
     let status = cluster[1].ended().await;
     assert!(!status.success());
-    assert!(cluster[1].log().contains("there is already a node named 'pg1' running"), "{}", cluster[1].log());
+    assert!(
+        cluster[1].log().contains("CRITICAL: Can't start; there is already a node named 'pg1' running"),
+        "{}",
+        cluster[1].log()
+    );
     assert_eq!(cluster.dcs.get("leader").await.unwrap().stat.ephemeral_owner, session);
     assert!(!cluster[1].data().join("PG_VERSION").exists());
 
