@@ -36,10 +36,15 @@ pub async fn clone(
     let mut failure = Error::Other("none of create_replica_methods works without a running member".into());
     for method in settings.replica_methods().iter().filter(|method| from.is_some() || !method.needs_leader()) {
         let keep = matches!(method, ReplicaMethod::Script(script) if script.keep_data);
-        datadir::begin(dir, created, keep).await?;
         let (name, made) = match (method, from) {
-            (ReplicaMethod::Script(script), _) => (script.name.as_str(), run_script(config, script, from).await),
-            (ReplicaMethod::Basebackup, Some(from)) => ("basebackup", basebackup(config, settings, from).await),
+            (ReplicaMethod::Script(script), _) => {
+                let running = run_script(config, script, from);
+                (script.name.as_str(), datadir::make_by(dir, created, keep, running).await)
+            }
+            (ReplicaMethod::Basebackup, Some(from)) => {
+                datadir::begin(dir, created, false).await?;
+                ("basebackup", basebackup(config, settings, from).await)
+            }
             (ReplicaMethod::Basebackup, None) => continue,
         };
         match made {
@@ -170,9 +175,9 @@ mod tests {
         let method = |command: String, no_leader: bool| {
             ReplicaMethod::Script(ReplicaScript { command, no_leader, ..script(true) })
         };
-        let fails = format!("/bin/sh -c 'touch {dir}/half; exit 1'");
+        let fails = format!("/bin/sh -c 'mkdir {dir} && touch {dir}/half; exit 1'");
         let works = format!(
-            "/bin/sh -c 'test ! -e {dir}/half && mkdir {dir}/global && touch {dir}/PG_VERSION {dir}/global/pg_control {dir}/promote'"
+            "/bin/sh -c 'mkdir {dir} {dir}/global && touch {dir}/PG_VERSION {dir}/global/pg_control {dir}/promote'"
         );
         settings.replica_methods = vec![ReplicaMethod::Basebackup, method(fails.clone(), true), method(works, true)];
         super::clone(&config, &settings, None, None).await.unwrap();

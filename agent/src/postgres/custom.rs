@@ -22,9 +22,9 @@ const RULES_KEPT: &str = "pg_hba.conf.backup";
 /// Runs the program; the data directory must be empty or unfinished.
 pub async fn make(config: &Config, custom: &CustomBootstrap, created: i64) -> Result<(), Error> {
     let dir = &config.data_dir;
-    datadir::begin(dir, Some(created), false).await?;
     tracing::info!("Running custom bootstrap script: {}", custom.command);
-    program::call(&custom.command, &arguments(config, custom), &[]).await?;
+    let arguments = arguments(config, custom);
+    datadir::make_by(dir, Some(created), false, program::call(&custom.command, &arguments, &[])).await?;
     if !datadir::looks_complete(dir) {
         return Err(Error::Other(format!("{} has made no data directory of PostgreSQL's", custom.command)));
     }

@@ -7,6 +7,8 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +60,48 @@ pub async fn begin(data_dir: &Path, created: Option<i64>, keep: bool) -> Result<
     })
     .await
 }
+
+/// Lets a program of the user's make the directory: it finds none, as some insist on, unless one cannot be removed (a
+/// mount point) or what it holds is kept. The marker names the new directory as soon as there is one.
+pub async fn make_by<T>(
+    data_dir: &Path,
+    created: Option<i64>,
+    keep: bool,
+    making: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    begin(data_dir, created, keep).await?;
+    let dir = data_dir.to_path_buf();
+    off_the_loop(move || {
+        let _ = std::fs::remove_dir(&dir);
+        mark(&dir, |inode| Marker::Unfinished { inode, created })
+    })
+    .await?;
+    let named = async {
+        while !data_dir.exists() {
+            tokio::time::sleep(LOOK).await;
+        }
+        let dir = data_dir.to_path_buf();
+        off_the_loop(move || mark(&dir, |inode| Marker::Unfinished { inode, created })).await
+    };
+    let (mut making, mut named, mut is_named) = (pin!(making), pin!(named), false);
+    loop {
+        tokio::select! {
+            made = &mut making => {
+                if !is_named && data_dir.exists() {
+                    named.await?;
+                }
+                return made;
+            }
+            marked = &mut named, if !is_named => {
+                marked?;
+                is_named = true;
+            }
+        }
+    }
+}
+
+/// How often to look for the directory that a program makes.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// From now on what the directory holds is of no worth: whoever makes a copy there empties it.
 pub async fn give_up(data_dir: &Path) -> Result<(), Error> {
@@ -349,6 +393,34 @@ mod tests {
         unmark_now(&dir).unwrap();
         keep_failed(&dir).await.unwrap();
         assert!(dir.join("third").exists(), "a directory that is not ours is left where it is");
+    }
+
+    #[tokio::test]
+    async fn a_program_makes_the_directory_and_what_it_leaves_is_known_to_be_unfinished() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("data");
+        make(&dir).unwrap();
+        let fails = async {
+            assert!(!dir.exists());
+            std::fs::create_dir(&dir).map_err(Error::file("create", &dir))?;
+            while !matches!(marker(&dir), Some(Marker::Unfinished { .. })) {
+                tokio::time::sleep(LOOK).await;
+            }
+            std::fs::write(dir.join("half"), "").map_err(Error::file("write", &dir))?;
+            Err::<(), _>(Error::Other("failed".into()))
+        };
+        assert!(make_by(&dir, None, false, fails).await.is_err());
+        assert_eq!(inspect(&config(&dir)).await.0, DataDir::Unfinished);
+        let kept = async { Ok(dir.join("half").exists()) };
+        assert!(make_by(&dir, None, true, kept).await.unwrap());
+        let quick = async {
+            std::fs::create_dir(&dir)
+                .and_then(|()| std::fs::write(dir.join("x"), ""))
+                .map_err(Error::file("make", &dir))
+        };
+        make_by(&dir, Some(3), false, quick).await.unwrap();
+        assert_eq!(bootstrap_of(&dir), Some(3));
+        assert_eq!(inspect(&config(&dir)).await.0, DataDir::Unfinished);
     }
 
     #[tokio::test]

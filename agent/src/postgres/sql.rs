@@ -140,12 +140,7 @@ fn modes(host: &str, user: &Credentials, near: Near) -> &'static [SslMode] {
     }
 }
 
-async fn attempt(
-    target: &Target<'_>,
-    user: &Credentials,
-    mode: SslMode,
-    limit: Duration,
-) -> Result<Connection, Error> {
+async fn attempt(target: &Target<'_>, user: &Credentials, mode: SslMode, limit: Duration) -> Result<Connection, Error> {
     let mut parameters = tokio_postgres::Config::new();
     parameters
         .host(target.host)
