@@ -88,7 +88,7 @@ async fn new_cluster(context: &Context, created: i64) -> Result<(), Error> {
             }
             let pid = match context.pid {
                 Some(pid) => pid,
-                None => start_with(context, &custom::wanted(config, settings, method)).await?,
+                None => start_with(context, &custom::wanted(config, settings, method).await).await?,
             };
             custom::recovered(config, settings, pid).await?;
             initdb::populate(config, settings).await?;

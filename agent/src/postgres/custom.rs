@@ -11,7 +11,7 @@ use crate::config::{Config, CustomBootstrap, RestoredRecovery, Settings};
 
 use super::conf::{self, Wanted};
 use super::sql::{self, Connection};
-use super::{Error, datadir, postmaster, program};
+use super::{Error, control, datadir, postmaster, program};
 
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -65,9 +65,14 @@ fn set_signals(dir: &Path, recovery: &RestoredRecovery) -> Result<(), Error> {
 }
 
 /// What PostgreSQL is first started with.
-pub fn wanted(config: &Config, settings: &Settings, custom: &CustomBootstrap) -> Wanted {
-    let rules = trusting(config, settings);
-    Wanted { restored: Some(conf::Restored { recovery: custom.recovery.clone(), rules }), ..Wanted::default() }
+pub async fn wanted(config: &Config, settings: &Settings, custom: &CustomBootstrap) -> Wanted {
+    let restored = Some(conf::Restored { recovery: custom.recovery.clone(), rules: trusting(config, settings) });
+    // A recovery refuses to run with less than the WAL's primary had.
+    let at_least = match custom.recovery {
+        RestoredRecovery::Removed => Vec::new(),
+        _ => control::read(config).await.map(|read| read.at_least).unwrap_or_default(),
+    };
+    Wanted { restored, at_least, ..Wanted::default() }
 }
 
 /// Access rules that trust the superuser and the replication user from this node.

@@ -117,6 +117,7 @@ scenarios! {
     standby::standby_cluster_promoted;
     standby::ctl_demote_and_promote_cluster (ctl);
     custom::custom_bootstrap;
+    custom::custom_bootstrap_recovers;
     custom::custom_bootstrap_fails;
     custom::post_bootstrap;
     custom::post_bootstrap_fails;

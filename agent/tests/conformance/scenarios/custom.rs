@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::harness::settings::{REPLICATOR, REPLICATOR_PASSWORD};
 use crate::harness::wait::{ensure, holds};
 use crate::harness::{Node, Stage, cast, sql, until};
 
@@ -48,6 +49,33 @@ pub async fn custom_bootstrap(stage: &Stage) {
     assert_eq!(cluster[0].value(roles).await.unwrap(), "postgres,replicator");
     let system = cluster[0].value("select system_identifier from pg_control_system()").await.unwrap();
     assert_eq!(cluster.dcs.get("initialize").await.unwrap().data, system);
+}
+
+/// A backup of a cluster that allowed more connections is recovered all the same, into a directory that its program
+/// insists on making; the new cluster then has its own settings.
+pub async fn custom_bootstrap_recovers(stage: &Stage) {
+    let more = json!({"postgresql": {"parameters": {"max_connections": 60}}});
+    let old = stage.cluster(1).named("old", "old").dcs(more).started().await;
+    old[0].execute("create table kept as select 1 as id").await;
+    let source = format!("host={} user={REPLICATOR} password={REPLICATOR_PASSWORD}", old[0].address);
+    let restore = script(
+        stage,
+        "restore.sh",
+        &format!(
+            "for argument; do case $argument in --datadir=*) data=${{argument#*=}};; esac; done\n\
+             mkdir -m 700 $data || exit 1\n{} -D $data -X stream -c fast -d '{source}'",
+            bin("pg_basebackup")
+        ),
+    );
+    let recovery =
+        json!({"recovery_target_action": "promote", "recovery_target_timeline": "latest", "restore_command": "false"});
+    let bootstrap = json!({
+        "bootstrap": {"method": "restore", "restore": {"command": restore, "recovery_conf": recovery}},
+        "postgresql": {"use_unix_socket": true},
+    });
+    let cluster = stage.cluster(1).with(bootstrap).started().await;
+    assert_eq!(cluster[0].value("select id from kept").await.unwrap(), "1");
+    cluster.shows(0, "show max_connections", "50").await;
 }
 
 /// A custom bootstrap that fails leaves no `initialize` key behind, and no half-made data directory in the way.
