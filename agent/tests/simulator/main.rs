@@ -1,4 +1,7 @@
-//! The simulator.
+//! The simulator: many agents, each the real `decide`, around models of ZooKeeper, PostgreSQL, the network and the
+//! clock. A seed decides everything: faults, interleavings, settings. `make simulate` tries many, `make soak` tries
+//! until it is stopped, `LABRUN_SIM_SEED=N make replay` shows one.
+
 mod act;
 mod agent;
 mod data;
@@ -25,29 +28,104 @@ mod wal;
 mod world;
 mod zookeeper;
 
-#[test]
-fn replay() {
-    let Ok(seed) = std::env::var("LABRUN_SIM_SEED") else { return };
-    let seed = seed.parse().expect("LABRUN_SIM_SEED is a number");
-    let (outcome, trace) = run::run(seed, None, true);
-    println!("{trace}");
-    println!("{outcome:?}");
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::mutations::Mutation;
+
+/// How many schedules a run tries, and how many a mutation may take to be found.
+const SCHEDULES: u64 = 20_000;
+const FOUND_WITHIN: u64 = 4000;
+
+fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not `{value}`")))
 }
 
+/// Tries seeds on every core, from `first` on, until `each` has had enough.
+fn try_seeds(first: u64, mutation: Option<Mutation>, each: impl Fn(u64, Result<run::Summary, String>) -> bool + Sync) {
+    let (next, threads) = (AtomicU64::new(first), std::thread::available_parallelism().map_or(1, usize::from));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if !each(seed, run::run(seed, mutation, false).0) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// What happens in the schedule of LABRUN_SIM_SEED, line by line.
+#[test]
+fn replay() {
+    let Some(seed) = number("LABRUN_SIM_SEED") else { return };
+    let (outcome, trace) = run::run(seed, None, true);
+    println!("{trace}\n{outcome:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+/// In none of LABRUN_SIM_COUNT schedules does an invariant fail.
 #[test]
 fn schedules() {
-    let count: u64 = std::env::var("LABRUN_SIM_COUNT").ok().and_then(|c| c.parse().ok()).unwrap_or(20_000);
-    let begun = std::time::Instant::now();
-    let mut failed = std::collections::BTreeMap::<String, Vec<u64>>::new();
-    for seed in 0..count {
-        let (outcome, _) = run::run(seed, None, false);
-        if let Err(why) = outcome {
-            failed.entry(why.chars().filter(|c| !c.is_ascii_digit()).collect()).or_default().push(seed);
+    let count = number("LABRUN_SIM_COUNT").unwrap_or(SCHEDULES);
+    let (begun, failed) = (std::time::Instant::now(), Mutex::new(BTreeMap::new()));
+    try_seeds(0, None, |seed, outcome| {
+        if let Err(why) = outcome
+            && seed < count
+        {
+            failed.lock().expect("no thread has panicked").insert(seed, why);
+        }
+        seed < count
+    });
+    println!("{count} schedules in {:?}", begun.elapsed());
+    let failed = failed.into_inner().expect("no thread has panicked");
+    let list: Vec<_> = failed.iter().map(|(seed, why)| format!("LABRUN_SIM_SEED={seed}: {why}")).collect();
+    assert!(list.is_empty(), "{} of {count} fail; `make replay` shows one:\n{}", list.len(), list.join("\n"));
+}
+
+/// Each weakened rule is found, by the invariant that is meant to.
+#[test]
+fn mutations() {
+    let mut unfound = Vec::new();
+    for (mutation, finding) in mutations::ALL {
+        let found = Mutex::new(None);
+        try_seeds(0, Some(mutation), |seed, outcome| {
+            let mut found = found.lock().expect("no thread has panicked");
+            if let Err(why) = outcome
+                && why.contains(finding)
+            {
+                found.get_or_insert((seed, why));
+            }
+            found.is_none() && seed < FOUND_WITHIN
+        });
+        match found.into_inner().expect("no thread has panicked") {
+            Some((seed, why)) => println!("{mutation:?}: seed {seed}: {why}"),
+            None => unfound.push(mutation),
         }
     }
-    for (why, seeds) in &failed {
-        println!("{:5} {why}: {:?}", seeds.len(), &seeds[..seeds.len().min(5)]);
-    }
-    println!("{count} in {:?}", begun.elapsed());
-    assert!(failed.is_empty());
+    assert!(unfound.is_empty(), "not found within {FOUND_WITHIN} schedules: {unfound:?}");
+}
+
+/// Until it is stopped: every failing seed is named.
+#[test]
+#[ignore = "runs until it is stopped"]
+fn soak() {
+    let first =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970").as_millis();
+    let done = AtomicU64::new(0);
+    try_seeds(first as u64 * 1000, None, |seed, outcome| {
+        if let Err(why) = outcome {
+            println!("{why}\n`LABRUN_SIM_SEED={seed} make replay` shows how");
+        }
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if done.is_multiple_of(10_000) {
+            println!("{done} schedules");
+        }
+        true
+    });
 }
