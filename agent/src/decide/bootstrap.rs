@@ -37,12 +37,16 @@ fn belongs(view: &View, cluster: &Cluster, ours: u64) -> Option<Decision> {
         let reason = format!("the data directory has system identifier {ours}, the cluster has {theirs}");
         return (ours != theirs).then(|| give_up(view, cluster, &reason));
     }
-    // Nobody knows the cluster's identifier yet. A primary's is the one; a replica cannot know.
-    let server = view.pg.server.as_ref().filter(|_| view.pg.process == Process::Up)?;
+    // Nobody knows the cluster's identifier yet. A primary's is the one, and so is that of data which nobody has started
+    // yet (a cluster moved here, or a copy that is to become a standby cluster); a running replica cannot know.
     if cluster.leader.is_some() {
         return None;
     }
-    if server.in_recovery {
+    let down = view.pg.process == Process::Down;
+    if down && initialize.is_some() {
+        return None;
+    }
+    if !down && view.pg.server.as_ref()?.in_recovery {
         let reason = "no system identifier in the DCS while this node is a replica: start the primary first";
         return Some(Decision::exit(exit::FAILURE, reason));
     }
@@ -329,5 +333,18 @@ mod tests {
         view.pg.process = Process::Down;
         view.dcs.cluster.as_mut().unwrap().initialize = None;
         assert_eq!(first(&view), Write::CreateInitialize.into());
+    }
+
+    #[test]
+    fn data_that_nobody_has_started_gives_a_new_cluster_its_identifier() {
+        let mut view = primary();
+        let cluster = view.dcs.cluster.as_mut().unwrap();
+        (cluster.leader, cluster.initialize) = (None, None);
+        (view.pg.process, view.pg.server) = (Process::Down, None);
+        assert_eq!(wanted(&view), [Write::SetInitialize { system_identifier: SYSID, version: None }.into()]);
+        // Somebody is bootstrapping.
+        view.dcs.cluster.as_mut().unwrap().initialize =
+            Some(Initialize { value: String::new(), version: 3, created: 7 });
+        assert!(!wanted(&view).iter().any(|action| matches!(action, Action::Write(Write::SetInitialize { .. }))));
     }
 }
