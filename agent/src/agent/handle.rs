@@ -259,11 +259,18 @@ impl Agent {
         self.busy.asking_leader = false;
         match result {
             Ok(timeline) => {
-                tracing::info!("the leader is on timeline {}", timeline.timeline);
+                let known = self.view.facts.leader_timeline.as_ref().map(|known| (known.created, known.timeline));
+                if known != Some((timeline.created, timeline.timeline)) {
+                    tracing::info!("the leader is on timeline {}", timeline.timeline);
+                }
+                self.view.facts.leader_unanswered = 0;
                 self.view.facts.leader_timeline = Some(timeline);
                 self.view.facts.rewind_failed = false;
             }
-            Err(error) => self.say(&format!("the leader does not tell its timeline yet: {error}")),
+            Err(error) => {
+                self.view.facts.leader_unanswered += 1;
+                self.say(&format!("the leader does not tell its timeline yet: {error}"));
+            }
         }
     }
 }

@@ -99,8 +99,9 @@ fn reading(path: &str, query: &Query, health: &Health, scope: &str, published: M
 fn check(path: &str, query: &Query, health: &Health) -> bool {
     let has = |word: &str| path.contains(word);
     let replica = || health.replica(query);
+    let leads = || health.primary() || health.standby_leader();
     if has("standby_leader") || has("standby-leader") {
-        return false;
+        return health.standby_leader();
     } else if has("leader") {
         return health.leads();
     } else if has("master") || has("primary") || has("read-write") || path == "/" {
@@ -109,7 +110,7 @@ fn check(path: &str, query: &Query, health: &Health) -> bool {
     let good = if has("replica") {
         replica()
     } else if has("read-only") && !has("sync") && !has("quorum") {
-        health.primary() || replica()
+        leads() || replica()
     } else if has("health") {
         health.is_running()
     } else if health.view.dcs.cluster.is_none() {
@@ -121,8 +122,8 @@ fn check(path: &str, query: &Query, health: &Health) -> bool {
             "/sync" | "/synchronous" => sync && replica(),
             "/quorum" => quorum && replica(),
             "/async" | "/asynchronous" => !sync && !quorum && replica(),
-            "/read-only-sync" | "/read-only-synchronous" => health.primary() || (sync && replica()),
-            "/read-only-quorum" => health.primary() || (quorum && replica()),
+            "/read-only-sync" | "/read-only-synchronous" => leads() || (sync && replica()),
+            "/read-only-quorum" => leads() || (quorum && replica()),
             _ => false,
         }
     };

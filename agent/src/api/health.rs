@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::cluster::{Lsn, PgState};
+use crate::cluster::{Lsn, MemberRole, PgState};
 use crate::decide::{self, Role, Server, View};
 
 /// What a check looks at.
@@ -87,6 +87,11 @@ impl Health<'_> {
         self.leads() && self.view.pg.role == Role::Primary && self.is_running()
     }
 
+    /// Leads a standby cluster.
+    pub fn standby_leader(&self) -> bool {
+        self.leads() && decide::role(self.view) == MemberRole::StandbyLeader
+    }
+
     fn is_synchronous(&self) -> bool {
         let cluster = self.view.dcs.cluster.as_ref();
         let named = cluster.is_some_and(|cluster| cluster.sync().has_standby(&self.view.me.name));
@@ -108,7 +113,7 @@ impl Health<'_> {
     /// A replica to read from: runs, takes load, and is near enough.
     pub fn replica(&self, query: &Query) -> bool {
         let data = crate::cluster::MemberData { tags: self.view.me.tags.clone(), ..Default::default() };
-        self.view.pg.role == Role::Replica
+        decide::role(self.view) == MemberRole::Replica
             && self.is_running()
             && !data.tag("noloadbalance")
             && query.lag().is_none_or(|limit| self.lag() <= limit)

@@ -32,6 +32,7 @@ fn row(cluster: &Cluster, member: &Member) -> Value {
     let sync = cluster.sync();
     let leads = cluster.leader_name() == Some(&member.name);
     let role = match (leads, sync.has_standby(&member.name)) {
+        (true, _) if cluster.is_standby_cluster() => "standby_leader",
         (true, _) => "leader",
         (false, true) if cluster.is_quorum_mode() => "quorum_standby",
         (false, true) => "sync_standby",

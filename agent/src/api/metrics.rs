@@ -30,7 +30,7 @@ fn values(health: &Health) -> Vec<Metric> {
     let none = Server::default();
     let server = view.pg.server.as_ref().filter(|_| running).unwrap_or(&none);
     let flag = |on: bool| u8::from(on).to_string();
-    let replica = view.pg.role == Role::Replica;
+    let replica = view.pg.role == Role::Replica && !health.standby_leader();
     let of_replica = |value: u64| if replica { value } else { 0 }.to_string();
     let state = decide::replication_state(server);
     vec![
@@ -44,7 +44,12 @@ fn values(health: &Health) -> Vec<Metric> {
             "counter",
             server.written.0.to_string(),
         ),
-        ("standby_leader", "Value is 1 if this node is the standby_leader, 0 otherwise.", "gauge", flag(false)),
+        (
+            "standby_leader",
+            "Value is 1 if this node is the standby_leader, 0 otherwise.",
+            "gauge",
+            flag(health.standby_leader()),
+        ),
         ("replica", "Value is 1 if this node is a replica, 0 otherwise.", "gauge", flag(replica)),
         (
             "sync_standby",

@@ -92,6 +92,13 @@ impl Cluster {
         mode.is_some_and(|mode| mode.eq_ignore_ascii_case("quorum"))
     }
 
+    /// Whether the whole cluster follows another one: its `standby_cluster` section names a source.
+    pub fn is_standby_cluster(&self) -> bool {
+        let section = self.config.as_ref().and_then(|config| config.value.get("standby_cluster"));
+        let named = |key: &&str| section.is_some_and(|section| section.get(*key).is_some_and(|value| !value.is_null()));
+        ["host", "port", "restore_command"].iter().any(named)
+    }
+
     /// The failover key's request, if there is one.
     pub fn failover(&self) -> Option<&Failover> {
         self.failover.as_ref().map(|failover| &failover.value).filter(|failover| !failover.is_empty())

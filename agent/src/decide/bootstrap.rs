@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::view::upstream;
-use super::{DataDir, Decision, Job, JobKind, Phase, Process, StopMode, View, Write, recover};
+use super::{DataDir, Decision, Job, JobKind, Phase, Process, StartAs, StopMode, View, Write, recover, standby};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Initialize, Member};
 use crate::exit;
@@ -75,15 +75,27 @@ fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
             Some(left) => Decision::wait("waiting before the next try to bootstrap").recheck(left),
             None => race(view),
         },
-        Some(initialize) if initialize.value.is_empty() && is_mine(view, initialize) => {
-            Decision::act("bootstrapping a new cluster", Job::Bootstrap { created: initialize.created })
-        }
+        Some(initialize) if initialize.value.is_empty() && is_mine(view, initialize) => begin(view, initialize),
         Some(initialize) if initialize.value.is_empty() => {
             abandoned(view, initialize, now).unwrap_or_else(|| Decision::wait("waiting for leader to bootstrap"))
         }
         Some(_) => without_leader(view, now)
             .unwrap_or_else(|| Decision::wait("the data directory is empty: waiting for a leader to copy from")),
     }
+}
+
+/// A new cluster, or the first node of a standby cluster.
+fn begin(view: &View, initialize: &Initialize) -> Decision {
+    let created = initialize.created;
+    if view.settings.standby_cluster.is_none() {
+        return Decision::act("bootstrapping a new cluster", Job::Bootstrap { created });
+    }
+    let from = standby::remote(&view.settings);
+    let name = match &from {
+        Some(remote) => format!("remote member {}:{}", remote.host, remote.port),
+        None => "a backup".to_owned(),
+    };
+    Decision::act("bootstrapping a new standby leader", Job::Clone { name, from, created: Some(created) })
 }
 
 /// A replica by a method that needs no running member, such as a restore of a backup.
@@ -172,13 +184,18 @@ fn initialising(view: &View, cluster: &Cluster, ours: u64, phase: Phase, now: Mo
         }
         return Some(Decision::act("going on with the bootstrap", Job::Bootstrap { created: initialize.created }));
     }
+    let standby = view.settings.standby_cluster.is_some();
     if view.pg.process == Process::Down {
-        return Some(Decision::act("starting the new cluster", Job::Start(super::StartAs::Primary)));
+        let how = if standby { StartAs::Standby(standby::remote(&view.settings)) } else { StartAs::Primary };
+        return Some(match view.cooling(Job::Start(how.clone()).kind(), now) {
+            Some(left) => Decision::wait("waiting before the next start of the new cluster").recheck(left),
+            None => Decision::act("starting the new cluster", Job::Start(how)),
+        });
     }
     let Some(server) = &view.pg.server else {
         return Some(Decision::wait("the new cluster does not answer yet").recheck(Duration::from_millis(100)));
     };
-    (!server.in_recovery && cluster.leader.is_none()).then(|| announce(view, cluster, ours, initialize))
+    (server.in_recovery == standby && cluster.leader.is_none()).then(|| announce(view, cluster, ours, initialize))
 }
 
 /// Another node has initialised the cluster while this one was doing so. Nobody was ever told of what we have made,

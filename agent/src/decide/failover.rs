@@ -89,7 +89,7 @@ pub(super) fn candidates<'a>(
 fn is_ready(view: &View, server: &Server, answers: &Peers, member: &Member) -> bool {
     let peer = answers.answers.get(&member.name).and_then(Option::as_ref);
     peer.is_some_and(|peer| {
-        let near = |position| server.written.since(position) <= view.settings.maximum_lag_on_failover;
+        let near = |position| server.position().since(position) <= view.settings.maximum_lag_on_failover;
         !peer.is_primary && peer.may_lead && peer.position.is_some_and(near)
     })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::rewind::{Need, needed_while_running};
 use super::view::upstream;
-use super::{Chore, Decision, Job, Server, StopMode, Upstream, View, recover, slots};
+use super::{Chore, Decision, Job, Server, StopMode, Upstream, View, recover, slots, standby};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, MemberData, MemberRole};
 
@@ -30,7 +30,9 @@ pub(super) fn other_leader(view: &View, cluster: &Cluster, server: &Server, now:
         ));
     };
     let from = source(view, cluster, leader.clone());
-    if let Some(decision) = gone_another_way(view, cluster, server, (&leader, from.as_ref()), now) {
+    let judge = standby::judge(view, cluster);
+    let diverged = judge.and_then(|judge| gone_another_way(view, cluster, server, (&judge, from.as_ref()), now));
+    if let Some(decision) = diverged {
         return decision;
     }
     stream_from(view, cluster, server, leader, now)
@@ -47,9 +49,7 @@ pub(super) fn other_leader_in_pause(view: &View, cluster: &Cluster, server: &Ser
 fn stream_from(view: &View, cluster: &Cluster, server: &Server, leader: Upstream, now: Moment) -> Decision {
     let name = cluster.leader_name().unwrap_or_default();
     let source = source(view, cluster, leader);
-    let wrong_slot =
-        view.settings.use_slots && source.is_some() && server.upstream_slot != slots::slot_name(&view.me.name);
-    if server.upstream != source || wrong_slot {
+    if server.upstream != source || standby::uses_wrong_slot(view, server, source.as_ref()) {
         let from = source.as_ref().map_or("nobody".into(), |source| format!("{}:{}", source.host, source.port));
         return Decision::act(format!("following {from} (leader {name})"), Chore::Follow(source))
             .recheck(NOT_STREAMING);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Action, Chore, Decision, Job, JobKind, Process, Server, StopMode, View, Write, failover, failsafe, race, slots,
-    sync,
+    standby, sync,
 };
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Member};
@@ -13,6 +13,9 @@ use crate::cluster::{Cluster, Failover, History, HistoryLine, Initialize, Member
 const STANDBY_IS_COMING: Duration = Duration::from_millis(250);
 
 pub(super) fn with_lease(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
+    if view.settings.standby_cluster.is_some() {
+        return standby::with_lease(view, cluster, server, now);
+    }
     if view.watchdog.failed {
         return without_watchdog(server);
     }
@@ -102,7 +105,7 @@ fn is_coming(member: &Member, server: &Server) -> bool {
     }
 }
 
-fn missing_keys(view: &View, cluster: &Cluster) -> Vec<Write> {
+pub(super) fn missing_keys(view: &View, cluster: &Cluster) -> Vec<Write> {
     let mut writes = Vec::new();
     let initialize = cluster.initialize.as_ref();
     if initialize.and_then(Initialize::system_identifier).is_none() {

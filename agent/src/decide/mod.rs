@@ -19,6 +19,7 @@ mod recover;
 mod restart;
 pub mod rewind;
 mod slots;
+mod standby;
 mod sync;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -34,6 +35,7 @@ pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{pending_restart_reason, replication_state, role, state, tags};
 pub use recover::describe;
 pub use slots::{needs_feedback, slot_name};
+pub use standby::{remote, upstream_slot};
 pub use view::{
     Control, ControlState, Crashes, DataDir, Dcs, Facts, JobFailure, JobKind, JobView, LeaderTimeline, Me,
     ParameterChange, Peer, Peers, Pg, Phase, Process, Role, Server, Slot, SyncSetting, Upstream, View, WalReceiver,

@@ -1,7 +1,7 @@
 //! Maintenance (`pause`): nothing is started, stopped or promoted by itself. A running primary keeps or takes
 //! the lease, a standby goes on following; what people ask for explicitly is done.
 
-use super::{Action, race};
+use super::{Action, race, standby};
 use super::{
     DataDir, Decision, Process, Server, View, Write, bootstrap, failover, final_status, follow, lead, recover,
 };
@@ -90,6 +90,10 @@ fn initialised(cluster: &Cluster) -> bool {
 
 fn with_lease(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
     let named = |failover: &Failover| failover.candidate.as_ref() == Some(&view.me.name);
+    if server.in_recovery && view.settings.standby_cluster.is_some() {
+        return failover::requested(view, cluster, server, now)
+            .unwrap_or_else(|| standby::upkeep(view, cluster, server));
+    }
     if server.in_recovery {
         if cluster.failover().is_some_and(named) && race::may_lead_by_sync_key(view, cluster) {
             return lead::promote(view, cluster, server);

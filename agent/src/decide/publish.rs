@@ -27,7 +27,8 @@ pub fn member(view: &View) -> MemberData {
     let server = view.pg.server.as_ref().filter(|_| view.pg.process == Process::Up);
     let busy = view.job.as_ref().is_some_and(|job| job.kind != JobKind::Promote);
     let leads = view.dcs.cluster.as_ref().and_then(|c| c.leader.as_ref()).is_some_and(|leader| view.is_mine(leader));
-    let unready = server.is_some_and(|server| leads && (server.in_recovery || !server.checkpointed));
+    let standby = view.settings.standby_cluster.is_some();
+    let unready = server.is_some_and(|server| leads && !standby && (server.in_recovery || !server.checkpointed));
     let mut data = MemberData {
         conn_url: view.me.conn_url.clone(),
         api_url: view.me.api_url.clone(),
@@ -133,6 +134,7 @@ fn bootstrapping(view: &View) -> PgState {
 pub(crate) fn role(view: &View) -> MemberRole {
     match view.pg.role {
         Role::Primary => MemberRole::Primary,
+        Role::Replica if view.settings.standby_cluster.is_some() && view.leads() => MemberRole::StandbyLeader,
         Role::Replica => MemberRole::Replica,
         Role::Demoted => MemberRole::Demoted,
         Role::Uninitialized => MemberRole::Uninitialized,
@@ -163,10 +165,11 @@ fn is_due(view: &View, written: Moment, now: Moment) -> bool {
 /// The leader's status key.
 fn status(view: &View, cluster: &Cluster, now: Moment) -> Option<Write> {
     let leads = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
-    let server = view.pg.server.as_ref().filter(|server| leads && !server.in_recovery)?;
+    let standby = view.settings.standby_cluster.is_some();
+    let server = view.pg.server.as_ref().filter(|server| leads && server.in_recovery == standby)?;
     let use_slots = view.settings.use_slots;
     let status = Status {
-        optime: server.written,
+        optime: server.position(),
         slots: Some(slots::published(view, cluster, server)).filter(|slots| use_slots && !slots.is_empty()),
         retain_slots: Some(slots::retained(view, cluster, now)).filter(|names| use_slots && !names.is_empty()),
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::rewind::{Need, needed};
 use super::{
     Action, ControlState, DataDir, Decision, Job, JobKind, JobView, LeaderTimeline, Process, Role, StartAs, StopMode,
-    Upstream, View, Write, failover, final_status, follow, health,
+    Upstream, View, Write, failover, final_status, follow, health, standby,
 };
 use crate::clock::Moment;
 use crate::cluster::Cluster;
@@ -15,6 +15,8 @@ const SOON: Duration = Duration::from_millis(300);
 
 /// After so many crashes, each soon after the one before, another node shall lead if it can.
 const CRASHES_OF_A_LEADER: u32 = 3;
+/// How often a remote primary is asked for its timeline before a standby cluster starts without its answer.
+const PATIENCE_WITH_A_REMOTE: u32 = 2;
 /// How long killed processes are waited for.
 const UNDEAD: Duration = Duration::from_secs(1);
 
@@ -100,6 +102,9 @@ fn with_lease(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     if view.facts.crashes.count >= CRASHES_OF_A_LEADER && others_can_lead(view, cluster) {
         return release("PostgreSQL crashes again and again: giving the lease back");
     }
+    if view.settings.standby_cluster.is_some() {
+        return as_standby(view, cluster, standby::remote(&view.settings), now);
+    }
     if view.pg.standby_signal {
         return start(view, StartAs::Standby(None), "starting as a standby, to be promoted", now);
     }
@@ -122,7 +127,8 @@ fn alone(view: &View, now: Moment) -> Decision {
     if crashed_primary(view) && !view.facts.crash_recovered {
         return run(view, Job::CrashRecover, "was not stopped cleanly: finishing crash recovery first", now);
     }
-    start(view, StartAs::Standby(None), "no leader: starting as a standby", now)
+    // None unless this is a standby cluster.
+    start(view, StartAs::Standby(standby::remote(&view.settings)), "no leader: starting as a standby", now)
 }
 
 /// Another node leads: follow it, after a rewind where the data has gone another way.
@@ -130,12 +136,23 @@ fn rejoin(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     let Some(leader) = view.leader_upstream(cluster) else {
         return Decision::wait("waiting for the leader's member key").recheck(SOON);
     };
-    let source = follow::source(view, cluster, leader.clone());
+    as_standby(view, cluster, follow::source(view, cluster, leader), now)
+}
+
+/// As a standby of `source`, if the data is on the way of whoever has the say.
+fn as_standby(view: &View, cluster: &Cluster, source: Option<Upstream>, now: Moment) -> Decision {
     let follow = |why: &str, now| start(view, StartAs::Standby(source.clone()), why, now);
     let Some(control) = &view.pg.control else {
         return follow("the control file cannot be read: starting as a standby", now);
     };
+    let Some(leader) = standby::judge(view, cluster) else {
+        return follow("starting as a standby that gets its WAL from an archive", now);
+    };
     let Some(timeline) = known_timeline(view, cluster, &leader) else {
+        // A standby cluster is there for the day on which the remote primary is gone.
+        if view.settings.standby_cluster.is_some() && view.facts.leader_unanswered >= PATIENCE_WITH_A_REMOTE {
+            return follow("the remote primary does not answer: starting as a standby all the same", now);
+        }
         return ask_leader(view, leader, now);
     };
     if !timeline.shared {
@@ -164,10 +181,11 @@ fn may_rewind(view: &View) -> bool {
 /// find that nothing is to be done (its control file and that of a leader that was promoted just now name the
 /// same timeline), or that the leader is away, and neither makes the directory whole.
 pub(super) fn half_rewound(view: &View, cluster: &Cluster, now: Moment) -> Decision {
-    if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {
+    let leads = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
+    if leads && view.settings.standby_cluster.is_none() {
         return Decision::act("the data is half rewound: giving the lease back", Write::ReleaseLeader);
     }
-    if view.leader_upstream(cluster).is_none() {
+    if standby::judge(view, cluster).is_none() {
         return Decision::wait("the data is half rewound: waiting for a leader").recheck(SOON);
     }
     run(view, Job::SetAside, "pg_rewind has not ended: making a new copy", now)

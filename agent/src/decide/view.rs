@@ -342,6 +342,8 @@ pub struct Facts {
     pub leader_timeline: Option<LeaderTimeline>,
     /// When the leader was last asked for it.
     pub leader_asked: Option<Moment>,
+    /// How often in a row it did not tell.
+    pub leader_unanswered: u32,
     /// pg_rewind has failed, for the leader timeline in `leader_timeline`.
     pub rewind_failed: bool,
     /// pg_rewind has made this directory fit for that leader timeline.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::config::{CMDLINE_OPTIONS, Config, Parameters, RestoredRecovery, Settings};
-use crate::decide::{Upstream, slot_name};
+use crate::decide::{self, Upstream};
 
 use super::{Error, accept, conninfo, durable, off_the_loop, pgpass};
 
@@ -200,11 +200,25 @@ fn recovery(config: &Config, settings: &Settings, upstream: Option<&Upstream>) -
         recovery.insert(format!("recovery_target{name}"), String::new());
     }
     recovery.insert("recovery_target_timeline".into(), "latest".into());
+    let slot = upstream.and_then(|upstream| decide::upstream_slot(settings, &config.name, upstream));
+    let is_remote = upstream == decide::remote(settings).as_ref();
     if let Some(upstream) = upstream {
-        recovery.insert("primary_conninfo".into(), conninfo::replication(config, upstream));
-        if settings.use_slots {
-            recovery.insert("primary_slot_name".into(), slot_name(&config.name));
+        let mut source = conninfo::replication(config, upstream);
+        // Of several hosts only the one with the slot will do.
+        if is_remote && slot.is_some() && upstream.host.contains(',') {
+            source.push_str(" target_session_attrs=read-write");
         }
+        recovery.insert("primary_conninfo".into(), source);
+    }
+    recovery.extend(slot.map(|slot| ("primary_slot_name".into(), slot)));
+    if let Some(standby) = &settings.standby_cluster {
+        let delay = standby.recovery_min_apply_delay.as_ref().filter(|_| is_remote);
+        let own = [
+            ("restore_command", standby.restore_command.as_ref()),
+            ("archive_cleanup_command", standby.archive_cleanup_command.as_ref()),
+            ("recovery_min_apply_delay", delay),
+        ];
+        recovery.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))));
     }
     recovery.sort_keys();
     recovery
@@ -285,6 +299,26 @@ mod tests {
         write_now(&config, &settings, &wanted).unwrap();
         let rules = std::fs::read_to_string(dir.path().join("pg_hba.conf")).unwrap();
         assert!(rules.contains("local all all trust"));
+    }
+
+    #[test]
+    fn in_a_standby_cluster_only_the_leader_goes_to_the_remote_primary_and_all_use_its_archive() {
+        let (config, mut settings) = reference();
+        let dynamic = serde_json::json!({"standby_cluster": {
+            "host": "10.0.0.1,10.0.0.2", "port": 6000, "primary_slot_name": "there",
+            "restore_command": "cp /a/%f %p", "recovery_min_apply_delay": "5min",
+        }});
+        settings.standby_cluster = Settings::new(&config, dynamic.as_object().unwrap()).standby_cluster;
+        let wanted = |upstream| Wanted { standby: Some(upstream), ..Wanted::default() };
+        let leader = text(&config, &settings, &settings.parameters, &wanted(decide::remote(&settings)));
+        assert!(leader.contains("host=10.0.0.1,10.0.0.2 port=6000") && leader.contains("session_attrs=read-write'\n"));
+        assert!(leader.contains("primary_slot_name = 'there'\n") && leader.contains("apply_delay = '5min'\n"));
+        let other = Some(Upstream { host: "sb1".into(), port: 5432 });
+        let replica = text(&config, &settings, &settings.parameters, &wanted(other));
+        assert!(replica.contains("primary_slot_name = 'postgresql0'\n") && !replica.contains("apply_delay"));
+        for text in [leader, replica] {
+            assert!(text.contains("restore_command = 'cp /a/%f %p'\n"), "{text}");
+        }
     }
 
     #[test]

@@ -60,8 +60,9 @@ fn replace(path: &Path, text: &str) -> Result<(), Error> {
 fn line(upstream: &Upstream, user: &Credentials) -> Option<String> {
     let password = user.password.as_ref()?;
     let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
-    let (host, port) = (escaped(&upstream.host), upstream.port);
-    Some(format!("{host}:{port}:*:{}:{}\n", escaped(&user.username), escaped(password)))
+    let (port, user) = (upstream.port, escaped(&user.username));
+    let hosts = upstream.host.split(',').map(escaped);
+    Some(hosts.map(|host| format!("{host}:{port}:*:{user}:{}\n", escaped(password))).collect())
 }
 
 #[cfg(test)]

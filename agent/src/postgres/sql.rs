@@ -142,8 +142,14 @@ fn modes(host: &str, user: &Credentials, near: Near) -> &'static [SslMode] {
 
 async fn attempt(target: &Target<'_>, user: &Credentials, mode: SslMode, limit: Duration) -> Result<Connection, Error> {
     let mut parameters = tokio_postgres::Config::new();
+    // Of several hosts, which only a remote primary may have, the one that is the primary is meant.
+    target.host.split(',').for_each(|host| {
+        parameters.host(host.trim());
+    });
+    if target.host.contains(',') {
+        parameters.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    }
     parameters
-        .host(target.host)
         .port(target.port)
         .dbname(target.database)
         .user(&user.username)

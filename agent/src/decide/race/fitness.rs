@@ -28,10 +28,11 @@ pub(super) fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment
     if !may_lead_by_sync_key(view, cluster) {
         return Some("not a synchronous standby".into());
     }
-    // Each entry is a timeline that has ended.
+    // Each entry is a timeline that has ended. Those of a standby cluster are made elsewhere.
+    let check_timeline = view.settings.check_timeline && view.settings.standby_cluster.is_none();
     let ended = cluster.history.as_ref().and_then(|history| history.value.last_timeline());
     if let Some(ended) = ended.filter(|ended| server.timeline <= *ended)
-        && (view.settings.check_timeline || !server.in_recovery)
+        && (check_timeline || !server.in_recovery)
     {
         let newest = ended + 1;
         return Some(format!("My timeline {} is behind last known cluster timeline {newest}", server.timeline));
