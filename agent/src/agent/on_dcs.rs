@@ -71,6 +71,9 @@ impl Agent {
         self.end_former_session(&cluster);
         // A standby that started to stream, a new leader: PostgreSQL has changed, too.
         self.need.observation |= self.view.learn_cluster(cluster, Moment::now());
+        // What we have just announced is new no longer: nothing else might look at the directory for long.
+        let data = std::mem::take(&mut self.view.pg.data);
+        self.view.pg.data = self.announced(data);
         self.view.dcs.reachable = self.store.is_some();
         if self.view.dcs.reachable && self.leads() {
             // What the members have granted is needed no more.
