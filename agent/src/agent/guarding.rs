@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::state::Agent;
 use crate::clock::Moment;
-use crate::decide::{self, Permit, Process};
+use crate::decide::{self, Permit};
 use crate::guard::{Order, Postmaster};
 use crate::postgres::postmaster;
 use crate::watchdog::Times;
@@ -17,26 +17,13 @@ impl Agent {
             Permit::Aside => Order::Aside,
             Permit::Until(term) => Order::Until { term, postmaster: self.pid.and_then(Postmaster::of) },
         });
-        if self.relieves && self.knows_its_lease(permit) {
+        if self.relieves && decide::knows_the_term(&self.view) {
             self.relieves = false;
             let (given, relief) = (self.guard.last(), self.guard.relief());
             tokio::spawn(async move {
                 given.obeyed().await;
                 relief.dismiss();
             });
-        }
-    }
-
-    /// A guard that a former agent has left knows the end of *its* lease; we must know better before it goes.
-    fn knows_its_lease(&self, permit: Permit) -> bool {
-        let view = &self.view;
-        match permit {
-            Permit::Aside if view.settings.pause => view.dcs.cluster.is_some(),
-            Permit::Aside => view.pg.process == Process::Down || view.pg.server.is_some(),
-            Permit::Until(_) => {
-                let leader = view.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref());
-                leader.is_some_and(|leader| view.is_mine(leader))
-            }
         }
     }
 

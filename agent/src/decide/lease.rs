@@ -122,6 +122,21 @@ pub(super) fn permit(view: &View) -> Permit {
     Permit::Until(Term { quit: before(margin(view) / 3), kill: before(margin(view) / 6) })
 }
 
+/// Whether we know as well as the former agent of this node until when PostgreSQL may be writable: the guard that it
+/// has left behind may go.
+pub(super) fn knows_the_term(view: &View) -> bool {
+    let cluster = view.dcs.cluster.as_ref();
+    let key_names_me = || cluster.and_then(|cluster| cluster.leader.as_ref()).is_some_and(|l| l.name == view.me.name);
+    match permit(view) {
+        Permit::Aside if view.settings.pause => cluster.is_some(),
+        Permit::Aside if view.pg.process == Process::Down => true,
+        // In recovery. A promotion that the former agent has begun goes on without it; only whoever had the lease can
+        // have begun one, and once the key is gone or another node's, the guard has done what it is there for.
+        Permit::Aside => view.pg.server.is_some() && cluster.is_some() && !key_names_me(),
+        Permit::Until(_) => view.leads(),
+    }
+}
+
 /// Stops a PostgreSQL that is or may become writable without a lease, or that hangs while it has one.
 pub(super) fn guard(view: &View, now: Moment) -> Option<Decision> {
     if view.settings.pause || !writable(view) {
@@ -168,7 +183,7 @@ fn severity(mode: StopMode) -> u8 {
 mod tests {
     use super::super::testing::*;
     use super::super::*;
-    use super::{deadline, guard, permit};
+    use super::{deadline, guard, knows_the_term, permit};
     use std::time::Duration;
 
     #[test]
@@ -265,6 +280,25 @@ mod tests {
         lead_by(&mut view, "pg1");
         view.job = Some(JobView { kind: JobKind::Promote, since: NOW });
         assert!(matches!(permit(&view), Permit::Until(_)));
+    }
+
+    #[test]
+    fn the_guard_of_a_former_agent_stays_while_a_promotion_of_that_agent_could_be_under_way() {
+        let mut view = replica();
+        assert!(knows_the_term(&view), "pg2 leads");
+        lead_by(&mut view, "pg1");
+        assert!(!knows_the_term(&view), "in recovery, and the key is ours");
+        view.job = Some(JobView { kind: JobKind::Promote, since: NOW });
+        assert!(knows_the_term(&view), "we have told our own guard");
+        let mut view = replica();
+        let cluster = view.dcs.cluster.take();
+        assert!(!knows_the_term(&view), "who leads is not known yet");
+        (view.pg.process, view.dcs.cluster) = (Process::Down, cluster);
+        assert!(knows_the_term(&view));
+        let mut view = primary();
+        assert!(knows_the_term(&view));
+        view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().session = 99;
+        assert!(!knows_the_term(&view), "the lease is of a former session");
     }
 
     #[test]

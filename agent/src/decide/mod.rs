@@ -66,6 +66,11 @@ pub fn permit(view: &View) -> Permit {
     lease::permit(view)
 }
 
+/// Whether the guard that a former agent of this node has left behind may go.
+pub fn knows_the_term(view: &View) -> bool {
+    lease::knows_the_term(view)
+}
+
 /// How long a PostgreSQL that does not answer is taken for a slow one.
 pub fn patience(view: &View) -> Duration {
     health::patience(view)

@@ -2,7 +2,7 @@
 //! agent; it outlives it until PostgreSQL is gone, or the next agent knows its lease (agent: `agent::guarding`).
 
 use labrun_agent::clock::Moment;
-use labrun_agent::decide::{Permit, Process, StopMode};
+use labrun_agent::decide::{self, Permit, StopMode};
 use labrun_agent::guard::{Event as Happens, Order, Postmaster, Step, Watch};
 
 use crate::event::{Event, Target};
@@ -35,10 +35,7 @@ impl World {
             Permit::Aside => Order::Aside,
             Permit::Until(term) => Order::Until { term, postmaster: agent.epoch.map(postmaster) },
         };
-        let knows = match permit {
-            Permit::Aside => agent.view.pg.process == Process::Down || agent.view.pg.server.is_some(),
-            Permit::Until(_) => agent.view.leads(),
-        };
+        let knows = decide::knows_the_term(&agent.view);
         if self.nodes[node].guards.iter().any(|guard| guard.of == of && guard.order != order) {
             self.guard_hears(node, of, Happens::Order(order));
         }
