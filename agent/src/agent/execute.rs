@@ -49,7 +49,8 @@ impl Agent {
         if writes.contains(&Write::ReleaseLeader) && !self.is_up() {
             self.end_orphans();
         }
-        self.busy.acquiring = writes.iter().any(|w| matches!(w, Write::AcquireLeader { .. } | Write::ReclaimLeader));
+        self.busy.acquiring =
+            writes.iter().any(|w| matches!(w, Write::AcquireLeader { .. } | Write::ReclaimLeader { .. }));
         self.busy.writing = true;
         let events = self.events.clone();
         tokio::spawn(async move {

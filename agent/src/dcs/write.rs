@@ -41,7 +41,7 @@ impl Store {
                 self.create("leader", self.name.as_bytes(), CreateMode::Ephemeral).await?;
             }
             Write::AcquireLeader { sync: Some(version) } => self.acquire(*version).await?,
-            Write::ReclaimLeader => self.reclaim().await?,
+            Write::ReclaimLeader { sync } => self.reclaim(*sync).await?,
             Write::ReleaseLeader => self.release().await?,
             Write::Status { status, version } => self.put("status", status.to_json().as_bytes(), *version).await?,
             Write::Sync { sync, version } => self.put("sync", sync.to_json().as_bytes(), *version).await?,
@@ -107,7 +107,17 @@ impl Store {
     }
 
     async fn replace(&self, path: &str, version: i32, data: &[u8]) -> Result<(), Error> {
-        let mut writer = self.client.new_multi_writer();
+        self.commit_replaced(self.client.new_multi_writer(), path, version, data).await
+    }
+
+    /// What `writer` holds already, and a key of an earlier session made ours, in one step.
+    async fn commit_replaced(
+        &self,
+        mut writer: zk::MultiWriter<'_>,
+        path: &str,
+        version: i32,
+        data: &[u8],
+    ) -> Result<(), Error> {
         writer.add_delete(path, Some(version))?;
         writer.add_create(path, data, &self.options(CreateMode::Ephemeral))?;
         let committed = within(async { writer.commit().await.map_err(zk::Error::from) }).await;
@@ -137,8 +147,9 @@ impl Store {
         }
     }
 
-    /// Makes a leader key of our own name, left by an earlier session of this node, ours.
-    async fn reclaim(&self) -> Result<(), Error> {
+    /// Makes a leader key of our own name, left by an earlier session of this node, ours, and gives the sync key a
+    /// new version.
+    async fn reclaim(&self, sync: Option<i32>) -> Result<(), Error> {
         let path = self.paths.key("leader");
         let (data, stat) = self.settle("leader", within(self.client.get_data(&path)).await)?;
         if data != self.name.as_bytes() {
@@ -147,7 +158,16 @@ impl Store {
         if stat.ephemeral_owner == self.session() {
             return Ok(());
         }
-        self.replace(&path, stat.version, self.name.as_bytes()).await
+        let sync_path = self.paths.key("sync");
+        let sync = match sync {
+            Some(version) => Some((self.settle("sync", within(self.client.get_data(&sync_path)).await)?.0, version)),
+            None => None,
+        };
+        let mut writer = self.client.new_multi_writer();
+        if let Some((data, version)) = &sync {
+            writer.add_set_data(&sync_path, data, Some(*version))?;
+        }
+        self.commit_replaced(writer, &path, stat.version, self.name.as_bytes()).await
     }
 
     async fn release(&self) -> Result<(), Error> {

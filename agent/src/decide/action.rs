@@ -112,8 +112,12 @@ pub enum Write {
     AcquireLeader {
         sync: Option<i32>,
     },
-    /// Replaces a leader key of our own name that a former session of ours owns.
-    ReclaimLeader,
+    /// Replaces a leader key of our own name that a former session of ours owns, if `sync` still is the version of
+    /// the sync key. That gets a new version: what the former session has sent to change it, and what is still
+    /// on its way, must not arrive after we have begun to rely on it.
+    ReclaimLeader {
+        sync: Option<i32>,
+    },
     /// Deletes the leader key if our session owns it.
     ReleaseLeader,
     Status {
@@ -238,6 +242,11 @@ impl Write {
     /// Takes the lease, for reasons that `cluster` gave.
     pub fn acquire(cluster: &Cluster) -> Write {
         Write::AcquireLeader { sync: cluster.sync.as_ref().map(|sync| sync.version) }
+    }
+
+    /// Takes over the lease of a former session.
+    pub fn reclaim(cluster: &Cluster) -> Write {
+        Write::ReclaimLeader { sync: cluster.sync.as_ref().map(|sync| sync.version) }
     }
 }
 

@@ -153,7 +153,7 @@ fn history(view: &View, cluster: &Cluster, server: &Server) -> Option<Write> {
 mod tests {
     use super::super::testing::*;
     use super::super::*;
-    use crate::cluster::{Failover, History, Lsn, MemberData, Sync, Versioned};
+    use crate::cluster::{Failover, History, MemberData, Sync, Versioned};
     use std::time::Duration;
 
     /// pg1, a replica that has just won the race.
@@ -286,7 +286,8 @@ mod tests {
     fn a_lease_of_an_earlier_life_is_taken_over_first() {
         let mut view = primary();
         view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().session = 99;
-        assert_eq!(first(&view), Write::ReclaimLeader.into());
-        let _ = Lsn(0);
+        assert_eq!(first(&view), Write::ReclaimLeader { sync: Some(0) }.into());
+        view.dcs.cluster.as_mut().unwrap().sync = None;
+        assert_eq!(first(&view), Write::ReclaimLeader { sync: None }.into());
     }
 }

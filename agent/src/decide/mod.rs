@@ -116,7 +116,7 @@ fn policy(view: &View, now: Moment) -> Decision {
         return decision;
     }
     if view.mine_from_before(cluster) {
-        return Decision::act("the leader key is mine from before; taking it over", Write::ReclaimLeader);
+        return Decision::act("the leader key is mine from before; taking it over", Write::reclaim(cluster));
     }
     if let Some(decision) = lead::not_entitled(view, cluster) {
         return decision;

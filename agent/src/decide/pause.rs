@@ -20,7 +20,7 @@ pub(super) fn paused(view: &View, cluster: &Cluster, now: Moment) -> Decision {
             None => without_leader(view, cluster, server),
             Some(leader) if view.is_mine(leader) => with_lease(view, cluster, server, now),
             Some(leader) if leader.name == view.me.name && !server.in_recovery => {
-                Decision::act("paused: the leader key is mine from before; taking it over", Write::ReclaimLeader)
+                Decision::act("paused: the leader key is mine from before; taking it over", Write::reclaim(cluster))
             }
             Some(_) if !server.in_recovery => Decision::wait("paused: continue to run as primary without lock"),
             Some(_) => follow::other_leader_in_pause(view, cluster, server, now),

@@ -209,10 +209,13 @@ impl ZooKeeper {
                 }
                 free
             }
-            Write::ReclaimLeader => {
-                let mine = keys.leader.as_ref().is_none_or(|old| old.name == name);
+            Write::ReclaimLeader { sync } => {
+                let version = keys.sync.as_ref().map(|key| key.version);
+                let unchanged = sync.is_none() || version == *sync;
+                let mine = unchanged && keys.leader.as_ref().is_some_and(|old| old.name == name);
                 if mine {
                     keys.leader = Some(leader());
+                    keys.sync.iter_mut().filter(|_| sync.is_some()).for_each(|key| key.version += 1);
                 }
                 mine
             }
@@ -275,6 +278,19 @@ mod tests {
         assert!(server.expire(41_999).is_empty());
         assert_eq!(server.expire(42_000), [2]);
         assert!(server.keys.leader.is_none() && server.is_alive(other) && !server.is_alive(one));
+    }
+
+    #[test]
+    fn a_lease_that_is_taken_over_leaves_nothing_to_what_a_former_session_has_sent() {
+        let mut server = ZooKeeper::new(2000);
+        let (former, new) = (session(&mut server, 1), session(&mut server, 2));
+        let sync = |version| Write::Sync { sync: Sync::new("pg1", []), version };
+        assert!(write(&mut server, former, Write::AcquireLeader { sync: None }));
+        assert!(write(&mut server, former, sync(None)));
+        let reclaim = |version| Write::ReclaimLeader { sync: Some(version) };
+        assert!(!write(&mut server, new, reclaim(1)) && write(&mut server, new, reclaim(0)));
+        assert!(!write(&mut server, former, sync(Some(0))) && write(&mut server, new, sync(Some(1))));
+        assert_eq!(server.keys.leader.as_ref().map(|leader| leader.session), Some(new));
     }
 
     #[test]

@@ -41,9 +41,14 @@ pub async fn agent_replaced_within_lease(stage: &Stage) {
     cluster.synchronous(0, &[1]).await;
     let writer = cluster.writer(0).await;
     let postmaster = cluster[0].postmaster();
+    let sync_key = cluster.dcs.get("sync").await.expect("synchronous mode is on").stat.version;
     cluster[0].kill_agent();
     cluster[0].start();
     holds(Duration::from_secs(24), "PostgreSQL serves on", async || cluster[0].is_primary().await).await;
+    if cluster[0].program() == Program::Labrun {
+        let now = cluster.dcs.get("sync").await.expect("synchronous mode is on").stat.version;
+        assert_eq!(now, sync_key + 1, "what the former agent had sent to change it comes too late");
+    }
     cluster.leads(0).await;
     assert_eq!(cluster[0].postmaster(), postmaster, "PostgreSQL was not restarted");
     assert_eq!(writer.sessions_on(0), 1, "no client was cut off");
