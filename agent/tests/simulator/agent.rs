@@ -98,8 +98,8 @@ impl Agent {
 
     /// How often the DCS is read even if nothing changes.
     pub fn heartbeat(&self) -> u64 {
-        let tenth = (self.view.dcs.session_timeout / 10).max(1000);
-        tenth.min(self.view.settings.loop_wait.as_millis() as u64)
+        let part = (self.view.dcs.session_timeout / 15).max(1000);
+        part.min(self.view.settings.loop_wait.as_millis() as u64)
     }
 
     pub fn is_up(&self) -> bool {
@@ -109,7 +109,8 @@ impl Agent {
     fn is_settled(&self, now: u64) -> bool {
         let waiting_for_dcs = self.busy.snapshot && self.need.snapshot;
         let waiting_for_postgres = self.need.observation && !self.is_late(now);
-        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !self.need.inspection
+        let waiting_for_files = self.need.inspection || self.busy.inspecting;
+        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !waiting_for_files
     }
 
     /// A question that has been waiting for so long that decisions wait for it no longer.
@@ -134,6 +135,14 @@ impl Agent {
     fn look_within(&self) -> u64 {
         let loop_wait = self.view.settings.loop_wait.as_millis() as u64;
         if self.view.pg.is_primary() { self.heartbeat() } else { loop_wait }
+    }
+
+    /// When PostgreSQL is to be looked at at the latest.
+    fn look_at(&self) -> u64 {
+        if !self.is_up() || self.busy.observing {
+            return u64::MAX;
+        }
+        self.observing_since + self.look_within()
     }
 
     pub fn look_at_dcs_now(&mut self, now: u64) {
@@ -346,7 +355,7 @@ impl World {
         let (now, target) = (self.now, self.agent_target(node));
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let guard = decide::guard_within(&agent.view, Moment(now)).min(LONGEST);
-        let mut until = agent.recheck.min(now + guard.as_millis() as u64);
+        let mut until = agent.recheck.min(now + guard.as_millis() as u64).min(agent.look_at());
         if agent.busy.observing && !agent.is_late(now) {
             until = until.min(agent.observing_since + LATE);
         }
@@ -371,7 +380,8 @@ impl World {
         }
         let target = self.agent_target(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        if now >= agent.recheck {
+        // The time to look again is put off by every decision; PostgreSQL is looked at all the same.
+        if now >= agent.recheck || now >= agent.look_at() {
             agent.need.observation = true;
             // The next decision, which waits for this look, says when to look again.
             agent.recheck = now + LONGEST.as_millis() as u64;
@@ -379,7 +389,11 @@ impl World {
         if !agent.is_up() {
             agent.need.observation = false;
         }
-        let inspect = agent.need.inspection && !std::mem::replace(&mut agent.busy.inspecting, agent.need.inspection);
+        let inspect = agent.need.inspection && !agent.busy.inspecting;
+        if inspect {
+            // Whatever asks for another look from now on gets one: what this one sees may be older than that.
+            (agent.need.inspection, agent.busy.inspecting) = (false, true);
+        }
         if agent.need.observation && !agent.busy.observing {
             agent.busy.observing = true;
             self.take_observation(node);

@@ -75,8 +75,8 @@ pub enum Event {
     /// The standbys need not be waited for any longer.
     StopWaiting,
     /// A changed synchronous_standby_names reaches the sessions, and the WAL senders.
-    NamesShown(String),
-    NamesObeyed(String),
+    NamesShown,
+    NamesObeyed,
 
     // A guard.
     GuardAlarm(u64),

@@ -3,6 +3,7 @@
 use labrun_agent::cluster::{DynamicConfig, Failover, Versioned};
 use serde_json::{Value, json};
 
+use crate::data::Content;
 use crate::event::{Event, Target};
 use crate::world::World;
 
@@ -189,12 +190,20 @@ impl World {
         self.release_deferred();
     }
 
-    /// A client writes wherever it is let.
+    /// The data is that of the cluster, and not of one that is still being made.
+    fn is_announced(&self, node: usize) -> bool {
+        let data = &self.nodes[node].data;
+        let initialize = self.zookeeper.keys.initialize.as_ref();
+        let known = initialize.and_then(|initialize| initialize.system_identifier());
+        data.content == Content::Complete || known == Some(data.system_identifier)
+    }
+
+    /// A client writes wherever it is let; while a cluster is made, nobody can log in to it.
     fn write_somewhere(&mut self) {
         let pause = self.random.between(1, 2 * self.plan.write_pause);
         self.after(pause, Target::World, Event::Write);
         for node in 0..self.nodes.len() {
-            if self.nodes[node].is_writable() {
+            if self.nodes[node].is_writable() && self.is_announced(node) {
                 let size = if self.random.one_in(50) { 1 << 21 } else { self.random.between(4, 40) * 8 };
                 self.insert(node, size);
             }

@@ -136,8 +136,7 @@ impl World {
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.snapshot = false;
         agent.need.snapshot = agent.need.snapshot && agent.need.snapshot_at <= now;
-        let until = Moment(sent + agent.view.dcs.session_timeout);
-        agent.view.dcs.session_until = agent.view.dcs.session_until.max(until);
+        agent.view.dcs.session_until = Moment(sent + agent.view.dcs.session_timeout);
         let version = cluster.config.as_ref().map(|config| config.version);
         if let Some(dynamic) = cluster.config.as_ref().filter(|_| version != agent.applied) {
             agent.view.settings = Settings::new(&agent.config, &dynamic.value.0);
@@ -205,7 +204,7 @@ impl World {
     fn inspected(&mut self, node: usize) {
         let at = &mut self.nodes[node];
         let Some(agent) = &mut at.agent else { return };
-        (agent.busy.inspecting, agent.need.inspection) = (false, false);
+        agent.busy.inspecting = false;
         let initialize = agent.view.dcs.cluster.as_ref().and_then(|cluster| cluster.initialize.as_ref());
         let known = initialize.and_then(|initialize| initialize.system_identifier());
         let data = &mut at.data;
@@ -287,9 +286,10 @@ impl World {
     }
 
     fn chore_done(&mut self, node: usize, chore: Chore, epoch: u64) {
+        let hangs = self.nodes[node].server_frozen;
         let end = self
             .server(node)
-            .filter(|server| server.epoch == epoch && server.answers())
+            .filter(|server| server.epoch == epoch && server.answers() && !hangs)
             .filter(|server| server.is_primary())
             .map(|_| self.wal.end(self.nodes[node].data.tip));
         let Some(agent) = &mut self.nodes[node].agent else { return };

@@ -27,8 +27,13 @@ impl World {
             Event::Stop(mode) => self.stop_server(node, mode),
             Event::ShutDown => self.shut_down(node),
             Event::StopWaiting => self.end_server(node),
-            Event::NamesShown(names) => self.with_server(node, |server| server.names_shown = names),
-            Event::NamesObeyed(names) => {
+            // Whoever reads the file reads it as it is by then.
+            Event::NamesShown => {
+                let names = self.nodes[node].data.sync_names.clone();
+                self.with_server(node, |server| server.names_shown = names);
+            }
+            Event::NamesObeyed => {
+                let names = self.nodes[node].data.sync_names.clone();
                 self.with_server(node, |server| server.names_obeyed = names);
                 self.acknowledge(node);
             }
@@ -105,6 +110,10 @@ impl World {
     pub fn promote(&mut self, node: usize) {
         let tip = self.nodes[node].data.tip;
         let Some(target) = self.server_target(node) else { return };
+        // A promotion that a former agent has asked for is not begun anew.
+        if self.server(node).is_none_or(|server| server.phase != Phase::Standby) {
+            return;
+        }
         self.hang_up(node);
         self.with_server(node, |server| server.phase = Phase::Promoting);
         // All WAL that has been received is replayed first.
@@ -240,8 +249,8 @@ impl World {
         self.nodes[node].data.sync_names = names.to_owned();
         let (shown, obeyed) = (self.random.delay(1, 30), self.random.delay(1, 20));
         if let Some(target) = self.server_target(node) {
-            self.after(shown, target, Event::NamesShown(names.to_owned()));
-            self.after(obeyed, target, Event::NamesObeyed(names.to_owned()));
+            self.after(shown, target, Event::NamesShown);
+            self.after(obeyed, target, Event::NamesObeyed);
         }
         (shown, 200)
     }

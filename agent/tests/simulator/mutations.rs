@@ -163,10 +163,10 @@ impl Mutation {
                     actions.insert(0, Chore::SyncNames(String::new()).into());
                 }
             }
-            Mutation::ReleasesBeforeTheStop if leads && primary => {
-                if actions.iter().any(|action| matches!(action, Action::Run(Job::Stop { .. }))) {
-                    actions.insert(0, Write::ReleaseLeader.into());
-                }
+            Mutation::ReleasesBeforeTheStop
+                if leads && primary && actions.iter().any(|action| matches!(action, Action::Run(Job::Stop { .. }))) =>
+            {
+                actions.insert(0, Write::ReleaseLeader.into());
             }
             Mutation::StartsAsPrimaryUnasked => replace(actions, |job| match job {
                 Job::Start(StartAs::Standby(None)) => Some(Job::Start(StartAs::Primary)),

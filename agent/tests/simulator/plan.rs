@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use labrun_agent::config::{Config, Settings};
 use serde_json::{Map, Value, json};
 
 use crate::mutations::Mutation;
@@ -15,7 +14,6 @@ pub struct Plan {
     pub tick: u64,
     pub dynamic: Map<String, Value>,
     pub synchronous: bool,
-    pub sync_node_count: usize,
     pub use_slots: bool,
     /// pg_rewind works with a leader as its source (agent: `LeaderTimeline::can_be_source`).
     pub can_be_source: bool,
@@ -64,7 +62,6 @@ impl Plan {
             tick: random.pick(&[500, 2000, 2000]),
             dynamic,
             synchronous,
-            sync_node_count,
             use_slots,
             can_be_source: !random.one_in(8),
             stop_timeout: (primary_stop_timeout > 0 && synchronous).then_some(primary_stop_timeout * 1000),
@@ -79,11 +76,6 @@ impl Plan {
     /// What a job takes longer than usual.
     pub fn slow_job(&self, random: &mut Random) -> u64 {
         if random.percent(self.slow_jobs) { random.between(2000, 25_000) } else { 0 }
-    }
-
-    /// The settings of a node that has read this dynamic configuration.
-    pub fn settings(config: &Config, dynamic: &Map<String, Value>) -> Settings {
-        Settings::new(config, dynamic)
     }
 }
 

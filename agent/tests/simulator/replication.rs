@@ -126,7 +126,8 @@ impl World {
             return;
         }
         let safe = server.acknowledged(&self.names, flushed);
-        while let Some(spot) = server.commits.pop_front_if(|spot| self.wal.end(*spot) <= safe) {
+        while let Some(spot) = server.commits.front().copied().filter(|spot| self.wal.end(*spot) <= safe) {
+            server.commits.pop_front();
             if let Err(why) = self.ledger.acknowledge(&self.wal, spot, self.now) {
                 return self.violate(format!("{} acknowledges a commit, but {why}", self.names[node]));
             }
