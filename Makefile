@@ -18,7 +18,7 @@ build: packages ## Build labrun and labrun-agent (release).
 run: build ## Run the reference lab: deploy, verify, report; then take it down.
 	@sh scripts/run.sh ./target/release/labrun $(LANG_OF_REPORT)
 
-test: packages ## Run all tests, on real servers.
+test: packages ## Run all tests: the simulator, then those on real servers.
 	@sh scripts/test.sh
 
 lint: ## Formatting, clippy, licences.
@@ -26,10 +26,9 @@ lint: ## Formatting, clippy, licences.
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check; else echo "cargo-deny is not installed: licences and advisories are not checked (cargo install cargo-deny)"; fi
 
-# The agent's crate is optimised for these: a schedule takes 5 ms instead of 30.
-SIMULATOR = $(CARGO) test --config 'profile.dev.package.labrun-agent.opt-level=2' -p labrun-agent --locked --features simulation --test simulator
+SIMULATOR = CARGO="$(CARGO)" sh scripts/simulate.sh
 
-simulate: ## The simulator: 20,000 schedules of the agent's decisions (LABRUN_SIM_COUNT), and each weakened rule is found.
+simulate: ## The simulator: 20,000 schedules of the agent's decisions (LABRUN_SIM_COUNT), and each weakened rule is found. Part of `make test`, with fewer.
 	$(SIMULATOR) -- --nocapture
 
 replay: ## The schedule of LABRUN_SIM_SEED, line by line.

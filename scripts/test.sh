@@ -1,7 +1,10 @@
 #!/bin/sh
-# All tests: `make test`. With cargo-nextest where it is installed (quicker), with `cargo test` otherwise.
+# All tests: `make test`. First the simulator, whose threads take every core; what it finds ends the run, since an agent
+# that decides wrongly need not be tried on servers. Then the rest, with cargo-nextest where it is installed (quicker),
+# with `cargo test` otherwise.
 set -eu
 cargo build --workspace --locked
+LABRUN_SIM_COUNT="${LABRUN_SIM_COUNT:-15000}" sh "$(dirname "$0")/simulate.sh"
 if command -v cargo-nextest >/dev/null 2>&1; then
     exec cargo nextest run --workspace --locked --no-fail-fast
 fi
