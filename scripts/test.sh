@@ -4,7 +4,7 @@
 # with `cargo test` otherwise.
 set -eu
 cargo build --workspace --locked
-LABRUN_SIM_COUNT="${LABRUN_SIM_COUNT:-15000}" sh "$(dirname "$0")/simulate.sh"
+LABRUN_SIM_COUNT="${LABRUN_SIM_COUNT:-20000}" sh "$(dirname "$0")/simulate.sh"
 if command -v cargo-nextest >/dev/null 2>&1; then
     exec cargo nextest run --workspace --locked --no-fail-fast
 fi
