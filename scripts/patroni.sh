@@ -10,12 +10,25 @@ if [ -x "$dir/bin/patroni" ] || [ -x "$dir/patroni" ]; then exit 0; fi
 
 say() { printf '%s\n' "$*" >&2; }
 
-if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    say "Patroni needs Python with venv. As root: apt-get install python3-venv"
+# A Python below somebody's home (pyenv's, say) cannot be started by the servers' user: then Debian's own is taken.
+# The first that is fit is taken; none is fit: `python` stays empty.
+fit() {
+    at=$("$1" -c 'import ensurepip, venv, os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null) || return 1
+    while [ "$at" != / ]; do
+        at=$(dirname "$at")
+        [ -n "$(find "$at" -maxdepth 0 -perm -o+x)" ] || return 1
+    done
+}
+python=
+for candidate in python3 /usr/bin/python3; do
+    if fit "$candidate"; then python=$candidate; break; fi
+done
+if [ -z "$python" ]; then
+    say "Patroni needs a Python with venv that every user can start. As root: apt-get install python3-venv"
     exit 1
 fi
 say "installing Patroni into $dir"
-if ! python3 -m venv "$dir"; then
+if ! "$python" -m venv "$dir"; then
     say "cannot write $dir: set LABRUN_PATRONI_DIR to a folder that everybody can read"
     exit 1
 fi
