@@ -48,6 +48,39 @@ pub fn expected(expression: &str, observed: &str) -> Text {
     both(format!("ожидалось `{expression}`, но {observed}"), format!("expected `{expression}`, but {observed}"))
 }
 
+/// What must never hold, and did.
+pub fn never(expression: &str, observed: &str) -> Text {
+    both(
+        format!("`{expression}` не должно выполняться никогда, но {observed}"),
+        format!("`{expression}` must never hold, but {observed}"),
+    )
+}
+
+/// When what had to hold all the time did not.
+pub fn broke_after(ms: u64, allowed: &str) -> Text {
+    let seconds = format!("{}.{}", ms / 1000, ms % 1000 / 100);
+    both(
+        format!("(через {} с от начала; должно держаться {allowed})", seconds.replace('.', ",")),
+        format!("(after {seconds} s; it must hold for {allowed})"),
+    )
+}
+
+/// What held at the last look, but not long enough without a break.
+pub fn unstable(allowed: &str) -> Text {
+    both(
+        format!("условие выполнялось, но не {allowed} без перерыва"),
+        format!("it held, but not for {allowed} without a break"),
+    )
+}
+
+/// Too few looks to say anything of a time.
+pub fn too_few_looks(looks: usize, allowed: &str) -> Text {
+    both(
+        format!("{NOTHING_PROVED_RU}за {allowed} удалось посмотреть лишь {looks} раз"),
+        format!("{NOTHING_PROVED}in {allowed} only {looks} looks could be taken"),
+    )
+}
+
 /// What must hold for a pass to mean anything, and does not.
 pub fn required(expression: &str, observed: &str) -> Text {
     both(

@@ -69,6 +69,10 @@ pub enum Code {
     ProxyCheck,
     /// LR0132: a file or folder that cannot be written.
     Unwritable,
+    /// LR0133: modes of time that do not fit the step.
+    Modes,
+    /// LR0134: a fault that lacks what it needs, or that has what it cannot use.
+    FaultShape,
     /// LR0701: a health check of HAProxy that passes on a node that takes no writes.
     HealthCheckPassesOnReplicas = 700,
     /// LR0702: a server of HAProxy that is not checked, or not at the REST API.
@@ -115,7 +119,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Code; 53] = [
+    pub const ALL: [Code; 55] = [
         Code::Unreadable,
         Code::TooLarge,
         Code::NotYaml,
@@ -148,6 +152,8 @@ impl Code {
         Code::NotEmpty,
         Code::ProxyCheck,
         Code::Unwritable,
+        Code::Modes,
+        Code::FaultShape,
         Code::HealthCheckPassesOnReplicas,
         Code::NotChecked,
         Code::SessionsOutlive,
@@ -187,7 +193,7 @@ mod tests {
     #[test]
     fn codes_are_numbered_without_gaps() {
         let codes: Vec<_> = Code::ALL.iter().map(ToString::to_string).collect();
-        let expected: Vec<_> = (101..=132).chain(701..=721).map(|number| format!("LR{number:04}")).collect();
+        let expected: Vec<_> = (101..=134).chain(701..=721).map(|number| format!("LR{number:04}")).collect();
         assert_eq!(codes, expected);
     }
 

@@ -114,7 +114,8 @@ impl Meaning<'_> {
         }
         self.captures(check, step, path, captures);
         let after = Scope { check, captures: captures.clone(), result: step.action.result() };
-        for (list, expressions) in [("require", &step.require), ("expect", &step.expect)] {
+        self.modes(step, path);
+        for (list, expressions) in [("require", &step.require), ("expect", &step.expect), ("never", &step.never)] {
             for (index, expression) in expressions.iter().enumerate() {
                 let place = self.value(&[path, &[list, &index.to_string()]].concat());
                 self.reads(Form::Expression, expression, place, &|name| after.known(name));
@@ -124,6 +125,36 @@ impl Meaning<'_> {
             self.reads_text(hint, &[path, &["hint"]].concat(), &|name| after.known(name));
         }
         self.reads_text(&step.title, &[path, &["title"]].concat(), &known_before);
+    }
+
+    /// The modes of time must fit each other and the action.
+    fn modes(&mut self, step: &Step, path: &[&str]) {
+        let repeatable = step.action.is_repeatable();
+        let mut wrong = Vec::new();
+        if step.during.is_some() && step.within.is_some() {
+            wrong.push(("during", "`during` looks all the time and `within` waits: a step can do one of them"));
+        }
+        if step.during.is_some() && step.expect.is_empty() && step.never.is_empty() {
+            wrong.push(("during", "`during` needs an `expect` that holds all the time, or a `never`"));
+        }
+        if !step.never.is_empty() && step.during.is_none() {
+            wrong.push(("never", "`never` needs a `during`: the time in which it may not happen"));
+        }
+        if step.stable_for.is_some() && step.within.is_none() {
+            wrong.push(("stable_for", "`stable_for` needs a `within`: when it must have come to rest"));
+        }
+        for (key, written) in [("during", step.during.is_some()), ("stable_for", step.stable_for.is_some())] {
+            if written && !repeatable {
+                wrong.push((key, "this action is done once, so there is nothing to look at again and again"));
+            }
+        }
+        if step.credit.is_some_and(|credit| credit == 0 || credit > 100) {
+            wrong.push(("credit", "`credit` is a part of the check's points in per cent, 1 to 100"));
+        }
+        for (key, words) in wrong {
+            let place = self.key(&[path, &[key]].concat());
+            self.error(Code::Modes, words, place);
+        }
     }
 
     fn captures(&mut self, check: &CheckFile, step: &Step, path: &[&str], captures: &mut BTreeSet<String>) {
@@ -177,7 +208,7 @@ fn expects(step: &Step) -> bool {
         StepAction::Wait(wait) => !wait.until.is_empty(),
         _ => false,
     };
-    action || !step.expect.is_empty()
+    action || !step.expect.is_empty() || !step.never.is_empty()
 }
 
 /// Where a step is aimed, with the key that says so; none where it is aimed at nothing.

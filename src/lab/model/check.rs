@@ -62,6 +62,12 @@ pub struct Step {
     /// The action is repeated until `expect` holds, at most this long. Without it, `expect` must hold at once.
     #[serde(default)]
     pub within: Option<Deadline>,
+    /// `expect` must hold at every look during this time, and `never` at none of them (always, never).
+    #[serde(default)]
+    pub during: Option<Deadline>,
+    /// `expect` must hold without a break for this time, and begin to in time for `within` (stable).
+    #[serde(default)]
+    pub stable_for: Option<Deadline>,
     /// Values taken from the result: a name for each expression. Later steps read them by that name.
     #[serde(default)]
     pub capture: IndexMap<String, String>,
@@ -71,6 +77,12 @@ pub struct Step {
     /// Expressions that must hold; where one does not, the verdict is `fail`.
     #[serde(default)]
     pub expect: Vec<String>,
+    /// Expressions that may hold at no look while `during` lasts; where one does, the verdict is `fail`.
+    #[serde(default)]
+    pub never: Vec<String>,
+    /// How much of the check's points this step's pass is worth when a later step does not pass, in per cent.
+    #[serde(default)]
+    pub credit: Option<u32>,
     /// What to tell the reader when `expect` does not hold: a template over the same values.
     #[serde(default)]
     pub hint: Option<Text>,
@@ -103,6 +115,12 @@ pub enum StepAction {
 }
 
 impl StepAction {
+    /// Whether an action may be done again because an expectation does not hold yet. What changes the deployment, and a
+    /// workload's start, is done once.
+    pub fn is_repeatable(&self) -> bool {
+        !matches!(self, StepAction::Fault(_) | StepAction::Workload(WorkloadStep::Start(_)))
+    }
+
     /// The fields of the step's result: what its expressions can read by name.
     pub fn result(&self) -> &'static [&'static str] {
         match self {

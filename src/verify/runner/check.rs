@@ -56,15 +56,25 @@ pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before
             result.captures = this.scope.captures;
         }
     }
-    result.points = match result.verdict {
-        Verdict::Pass => (check.points, check.points),
-        Verdict::InfraError => (0, 0),
-        _ => (0, check.points),
-    };
+    result.points = points(check, &result);
     result.span_ms.1 = run.spine.now_ms();
     let (verdict, reason) = (result.verdict, result.reason.clone());
     run.spine.tell(Event::CheckFinished { part: part.to_owned(), check: check.id.clone(), verdict, reason });
     result
+}
+
+/// A pass is worth all; a failure of the machine costs nothing; otherwise the steps that passed may be worth a part.
+fn points(check: &Check, result: &CheckResult) -> (u32, u32) {
+    match result.verdict {
+        Verdict::Pass => (check.points, check.points),
+        Verdict::InfraError => (0, 0),
+        _ => {
+            let passed = |id: &str| result.steps.iter().any(|step| step.id == id && step.verdict == Verdict::Pass);
+            let credits =
+                named(&check.check.steps, "").filter(|(_, id)| passed(id)).filter_map(|(step, _)| step.credit);
+            (check.points * credits.sum::<u32>().min(100) / 100, check.points)
+        }
+    }
 }
 
 /// Whether the check does something to nodes, so that roles change within it.

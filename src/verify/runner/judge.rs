@@ -50,7 +50,7 @@ pub fn expects_something(step: &Step) -> bool {
         StepAction::Wait(wait) => !wait.until.is_empty(),
         _ => false,
     };
-    by_itself || !step.expect.is_empty()
+    by_itself || !step.expect.is_empty() || !step.never.is_empty()
 }
 
 fn weigh(
@@ -74,7 +74,21 @@ fn weigh(
     // system than the value that is missing because of it.
     all_hold(&step.require, &context, (Verdict::Inconclusive, say::required), &captured)?;
     all_hold(&step.expect, &context, (Verdict::Fail, say::expected), &captured)?;
+    none_holds(&step.never, &context)?;
     captured.map_err(|error| (Verdict::Inconclusive, say::no_value(&error)))
+}
+
+/// The first expression that holds, though it must never, decides; else the first that has no value proves nothing.
+fn none_holds(expressions: &[String], context: &Value) -> Result<(), (Verdict, Text)> {
+    let mut without_value = None;
+    for expression in expressions {
+        match expr::holds(expression, context) {
+            Ok(truth) if truth.holds => return Err((Verdict::Fail, say::never(expression, &truth.to_string()))),
+            Ok(_) => {}
+            Err(error) => without_value = without_value.or(Some(error.to_string())),
+        }
+    }
+    without_value.map_or(Ok(()), |error| Err((Verdict::Inconclusive, say::no_value(&error))))
 }
 
 /// An action that did not get what it asked for fails the step; where the step is but a precondition (it requires

@@ -6,7 +6,10 @@ mod finish;
 mod judge;
 mod step;
 #[cfg(test)]
+mod temporal_tests;
+#[cfg(test)]
 mod tests;
+mod time;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::check::CheckRun;
 use super::judge::{Ruling, judged_workload, rule};
+use super::time::{Looks, Rest};
 use crate::lab::expr;
 use crate::lab::model::{Budget, Deadline, Lang, Step, StepAction, Text};
 use crate::verify::budget::{Allowed, allowed};
@@ -15,23 +16,25 @@ use crate::verify::{Cancel, Event, StepResult, Verdict, say};
 use crate::wait::{Answer, Unmet, until};
 
 /// How long one try of an action may take, where the step's own deadline is not shorter.
-const TRY_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const TRY_LIMIT: Duration = Duration::from_secs(10);
 /// The least that one try is given, however little is left.
-const LEAST_TRY: Duration = Duration::from_secs(1);
+pub(super) const LEAST_TRY: Duration = Duration::from_secs(1);
 /// The time between two words about what is not yet true.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+pub(super) const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// The last try of a step.
-struct Try {
+pub(super) struct Try {
     began_ms: u64,
     attempt: Attempt,
-    ruling: Ruling,
+    pub(super) ruling: Ruling,
 }
 
 /// How the tries of a step ended.
-enum End {
+pub(super) enum End {
     /// Some try decided it.
     Decided,
+    /// It was looked at all the time; the last look decides.
+    Watched(Looks),
     /// Time was up.
     Late,
     /// It was interrupted.
@@ -50,7 +53,7 @@ impl CheckRun<'_> {
         };
         let title = self.title(step);
         self.run.spine.tell(Event::StepStarted { scope: name.clone(), title: title.clone() });
-        let allowed = deadline(step).map(|deadline| allowed(deadline, self.run.world.deployment().timing()));
+        let allowed = deadline(step).map(|deadline| self.allowed(deadline));
         let mut result = StepResult {
             id: id.to_owned(),
             title,
@@ -103,7 +106,15 @@ impl CheckRun<'_> {
             };
             return;
         };
-        let Try { began_ms, attempt, ruling } = last;
+        let Try { began_ms, attempt, mut ruling } = last;
+        if let (End::Late, Verdict::Pass, Some(stable)) = (&end, ruling.verdict, self.stable_for(step)) {
+            (ruling.verdict, ruling.reason) = (Verdict::Fail, Some(say::unstable(&stable.derivation)));
+        }
+        if let End::Watched(looks) = &end {
+            let during = result.deadline.get_or_insert_default();
+            during.1 = looks.told(&during.1);
+            (ruling.verdict, ruling.reason) = looks.rule(ruling.verdict, ruling.reason, started.elapsed());
+        }
         if let Ok(seen) = attempt {
             let fact = self.run.spine.observed(name, began_ms, seen.observation);
             if let Some(workload) = judged_workload(step) {
@@ -135,6 +146,10 @@ impl CheckRun<'_> {
                 let tried = self.attempt(step, name, TRY_LIMIT);
                 self.unless_interrupted(step, cancel, async { (keep(&last, tried.await), End::Decided).1 }).await
             }
+            Some(allowed) if step.during.is_some() => {
+                let watching = self.watch(step, name, allowed, &last);
+                self.unless_interrupted(step, cancel, watching).await
+            }
             Some(allowed) => {
                 let waiting = self.wait(step, name, allowed, &last);
                 self.unless_interrupted(step, cancel, waiting).await
@@ -145,7 +160,7 @@ impl CheckRun<'_> {
 
     /// A change to the deployment is seen through, so that it is known what there is to undo.
     async fn unless_interrupted(&self, step: &Step, cancel: &Cancel, tries: impl Future<Output = End>) -> End {
-        if !steps::is_repeatable(&step.action) {
+        if !step.action.is_repeatable() {
             return tries.await;
         }
         tokio::select! {
@@ -155,9 +170,19 @@ impl CheckRun<'_> {
         }
     }
 
+    fn allowed(&self, deadline: Deadline) -> Allowed {
+        allowed(deadline, self.run.world.deployment().timing())
+    }
+
+    /// How long the step's expectations must hold without a break, where they must.
+    fn stable_for(&self, step: &Step) -> Option<Allowed> {
+        step.stable_for.map(|stable| self.allowed(stable))
+    }
+
     async fn wait(&self, step: &Step, name: &str, allowed: &Allowed, last: &Mutex<Option<Try>>) -> End {
         let ends = Instant::now() + allowed.time;
         let mut told: Option<Instant> = None;
+        let rest = Mutex::new(self.stable_for(step).map(Rest::new));
         let tell = |_: &str, waited: Duration| {
             if told.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
                 told = Some(Instant::now());
@@ -172,7 +197,10 @@ impl CheckRun<'_> {
         let waited = until(allowed.time, tell, || async {
             let left = ends.saturating_duration_since(Instant::now());
             let tried = self.attempt(step, name, TRY_LIMIT.min(left.max(LEAST_TRY))).await;
-            let answer = answer(step, &tried);
+            let answer = match (answer(step, &tried), rest.lock().unwrap_or_else(PoisonError::into_inner).as_mut()) {
+                (answer, Some(rest)) => rest.judge(answer),
+                (answer, None) => answer,
+            };
             keep(last, tried);
             answer
         })
@@ -183,7 +211,7 @@ impl CheckRun<'_> {
         }
     }
 
-    async fn attempt(&self, step: &Step, name: &str, limit: Duration) -> Try {
+    pub(super) async fn attempt(&self, step: &Step, name: &str, limit: Duration) -> Try {
         let stage = Stage {
             world: self.run.world,
             spine: &self.run.spine,
@@ -206,13 +234,13 @@ fn words_of(last: &Mutex<Option<Try>>) -> Text {
     last.as_ref().map(|tried| tried.ruling.words.clone()).unwrap_or_default()
 }
 
-fn keep(last: &Mutex<Option<Try>>, tried: Try) {
+pub(super) fn keep(last: &Mutex<Option<Try>>, tried: Try) {
     *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(tried);
 }
 
 /// Whether a try decides its step: a pass, a failure of the machine, or a change that was made and is not made twice.
 fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
-    let changed = tried.attempt.is_ok() && !steps::is_repeatable(&step.action);
+    let changed = tried.attempt.is_ok() && !step.action.is_repeatable();
     match (&tried.attempt, tried.ruling.verdict) {
         (_, Verdict::Pass) => Answer::Done(()),
         (Err(Trouble::Infra(_)), _) => Answer::Never(()),
@@ -221,12 +249,12 @@ fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
     }
 }
 
-/// How long the step may wait; a `wait` that does not say it may take a failover's time.
+/// How long the step looks, or may wait; a `wait` that does not say it may take a failover's time.
 fn deadline(step: &Step) -> Option<Deadline> {
     let default = matches!(step.action, StepAction::Wait(_)).then_some(Deadline::Budget(Budget::Failover));
-    step.within.or(default)
+    step.during.or(step.within).or(default)
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -16,12 +16,12 @@ use crate::verify::workload::journal::HistoryLog;
 use crate::verify::world::pretended::{Pretended, Quirk};
 use crate::verify::{Consumer, Stamped, cancellation};
 
-fn reference() -> Loaded {
+pub(super) fn reference() -> Loaded {
     lab::load("builtin:ha-postgres").unwrap()
 }
 
 /// Verify the reference lab (or one part of it) against a world.
-async fn verify(world: &Pretended, loaded: &Loaded, only: Option<&str>, cancel: Cancel) -> Run {
+pub(super) async fn verify(world: &Pretended, loaded: &Loaded, only: Option<&str>, cancel: Cancel) -> Run {
     verify_told(world, loaded, only, cancel, Vec::new()).await
 }
 
@@ -60,7 +60,7 @@ fn verdicts(run: &Run) -> Vec<(&str, Verdict)> {
     run.parts.iter().map(|part| (part.id.as_str(), part.verdict)).collect()
 }
 
-fn told(run: &Run) -> String {
+pub(super) fn told(run: &Run) -> String {
     let reasons = run.parts.iter().flat_map(|part| part.checks.iter()).filter_map(|check| check.reason.as_ref());
     reasons.map(|reason| reason.get(Lang::En)).collect::<Vec<_>>().join("\n")
 }

@@ -138,12 +138,6 @@ pub fn kind(action: &StepAction) -> &'static str {
     }
 }
 
-/// Whether an action may be done again because an expectation does not hold yet. What changes the deployment, and a
-/// workload's start, is done once.
-pub fn is_repeatable(action: &StepAction) -> bool {
-    !matches!(action, StepAction::Fault(_) | StepAction::Workload(WorkloadStep::Start(_)))
-}
-
 /// The first names of everything that the step's `require` and `expect` read. An author who asks about `sqlstate`,
 /// `status` or `code` judges a refusal himself; otherwise a refusal is a failure.
 fn names_read(step: &Step) -> BTreeSet<String> {
