@@ -1,14 +1,23 @@
-//! Which keys there are, so that a misspelt or misplaced one does not pass in silence.
+//! Which keys there are, so that a misspelt or misplaced one does not pass in silence. The one table of them: labrun's
+//! labs and its linter read it too.
 
 use super::Warning;
 use super::yaml::{Node, Tree};
 
-/// Known keys by section; a section that is not listed takes any key (parameters, tags, ...).
-/// From Patroni's documentation, "YAML Configuration Settings" and "Dynamic Configuration Settings".
-const SECTIONS: &[(&str, &[&str])] = &[
-    (
-        "",
-        &[
+/// A section of Patroni's YAML.
+pub struct Section {
+    /// Its path, with dots; empty at the top.
+    pub path: &'static str,
+    /// The keys that are read there.
+    pub keys: &'static [&'static str],
+}
+
+/// Every section whose keys are fixed; one that is not listed takes any key (`postgresql.parameters`, `tags`).
+/// From the documentation of Patroni 4.1, "YAML Configuration Settings" and "Dynamic Configuration Settings".
+pub const SECTIONS: &[Section] = &[
+    Section {
+        path: "",
+        keys: &[
             "scope",
             "name",
             "namespace",
@@ -23,10 +32,10 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "thread_pool_size",
             "thread_stack_size",
         ],
-    ),
-    (
-        "restapi",
-        &[
+    },
+    Section {
+        path: "restapi",
+        keys: &[
             "listen",
             "connect_address",
             "authentication",
@@ -44,13 +53,19 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "server_tokens",
             "thread_pool_size",
         ],
-    ),
-    ("zookeeper", &["hosts", "use_ssl", "cacert", "cert", "key", "key_password", "verify", "set_acls", "auth_data"]),
-    ("bootstrap", &["dcs", "method", "initdb", "pg_hba", "pg_ident", "post_bootstrap", "post_init", "users"]),
-    ("bootstrap.dcs", DYNAMIC),
-    (
-        "bootstrap.dcs.postgresql",
-        &[
+    },
+    Section {
+        path: "zookeeper",
+        keys: &["hosts", "use_ssl", "cacert", "cert", "key", "key_password", "verify", "set_acls", "auth_data"],
+    },
+    Section {
+        path: "bootstrap",
+        keys: &["dcs", "method", "initdb", "pg_hba", "pg_ident", "post_bootstrap", "post_init"],
+    },
+    Section { path: "bootstrap.dcs", keys: DYNAMIC },
+    Section {
+        path: "bootstrap.dcs.postgresql",
+        keys: &[
             "use_pg_rewind",
             "use_slots",
             "parameters",
@@ -68,12 +83,11 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "use_unix_socket",
             "use_unix_socket_repl",
             "custom_conf",
-            "rewind",
         ],
-    ),
-    (
-        "postgresql",
-        &[
+    },
+    Section {
+        path: "postgresql",
+        keys: &[
             "listen",
             "connect_address",
             "proxy_address",
@@ -100,28 +114,26 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "use_unix_socket_repl",
             "remove_data_directory_on_rewind_failure",
             "remove_data_directory_on_diverged_timelines",
-            "replica_method",
             "before_stop",
             "pre_promote",
             "krbsrvname",
-            "rewind",
             "config_base_name",
             "wal_e",
             "wal_g",
             "pgbackrest",
             "barman",
         ],
-    ),
-    ("postgresql.authentication", &["superuser", "replication", "rewind"]),
-    ("postgresql.authentication.superuser", USER),
-    ("postgresql.authentication.replication", USER),
-    ("postgresql.authentication.rewind", USER),
-    ("restapi.authentication", &["username", "password"]),
-    ("ctl.authentication", &["username", "password"]),
-    ("ctl", &["authentication", "insecure", "cacert", "certfile", "keyfile", "keyfile_password"]),
-    (
-        "log",
-        &[
+    },
+    Section { path: "postgresql.authentication", keys: &["superuser", "replication", "rewind"] },
+    Section { path: "postgresql.authentication.superuser", keys: USER },
+    Section { path: "postgresql.authentication.replication", keys: USER },
+    Section { path: "postgresql.authentication.rewind", keys: USER },
+    Section { path: "restapi.authentication", keys: &["username", "password"] },
+    Section { path: "ctl.authentication", keys: &["username", "password"] },
+    Section { path: "ctl", keys: &["authentication", "insecure", "cacert", "certfile", "keyfile", "keyfile_password"] },
+    Section {
+        path: "log",
+        keys: &[
             "type",
             "level",
             "traceback_level",
@@ -136,11 +148,11 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "loggers",
             "deduplicate_heartbeat_logs",
         ],
-    ),
-    ("watchdog", &["mode", "device", "driver", "safety_margin"]),
-    (
-        "bootstrap.dcs.standby_cluster",
-        &[
+    },
+    Section { path: "watchdog", keys: &["mode", "device", "driver", "safety_margin"] },
+    Section {
+        path: "bootstrap.dcs.standby_cluster",
+        keys: &[
             "host",
             "port",
             "primary_slot_name",
@@ -149,8 +161,7 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "archive_cleanup_command",
             "recovery_min_apply_delay",
         ],
-    ),
-    ("tags", &[]),
+    },
 ];
 
 /// What a user of PostgreSQL is told to connect with.
@@ -198,7 +209,7 @@ const DYNAMIC: &[&str] = &[
 ];
 
 /// Other stores that Patroni knows and this agent does not.
-const OTHER_STORES: &[&str] = &["etcd", "etcd3", "consul", "kubernetes", "raft", "exhibitor"];
+pub const OTHER_STORES: &[&str] = &["etcd", "etcd3", "consul", "kubernetes", "raft", "exhibitor"];
 
 /// Warnings for keys that nothing will read.
 pub(super) fn check(file: &str, tree: &Tree) -> Vec<Warning> {
@@ -208,15 +219,13 @@ pub(super) fn check(file: &str, tree: &Tree) -> Vec<Warning> {
 }
 
 fn walk(file: &str, path: &str, node: &Node, warnings: &mut Vec<Warning>) {
-    let Some((_, known)) = SECTIONS.iter().find(|(section, _)| *section == path) else {
-        return;
-    };
+    let Some(known) = keys_of(path) else { return };
     for (key, child) in node.entries() {
         let below = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
         let own_section = path == "bootstrap" || path == "postgresql";
         // A custom bootstrap or replica method has a section of the method's name.
-        let custom = own_section && matches!(child, Node::Map(_));
-        if known.is_empty() || known.contains(&key.name.as_str()) || custom {
+        let custom = own_section && matches!(child, Node::Map(_)) && key.name != "users";
+        if known.contains(&key.name.as_str()) || custom {
             walk(file, &below, child, warnings);
             continue;
         }
@@ -229,10 +238,14 @@ fn complaint(path: &str, key: &str) -> String {
     if path.is_empty() && OTHER_STORES.contains(&key) {
         return format!("`{key}` is ignored: labrun-agent keeps the cluster in ZooKeeper (`zookeeper:`)");
     }
+    if path == "bootstrap" && key == "users" {
+        return "Patroni has made no users since 4.0, nor does labrun-agent: create them in `post_bootstrap`"
+            .to_owned();
+    }
     let homes: Vec<_> = SECTIONS
         .iter()
-        .filter(|(section, keys)| *section != path && keys.contains(&key))
-        .map(|(section, _)| if section.is_empty() { "the top level".to_owned() } else { format!("`{section}`") })
+        .filter(|section| section.path != path && section.keys.contains(&key))
+        .map(|Section { path, .. }| if path.is_empty() { "the top level".to_owned() } else { format!("`{path}`") })
         .collect();
     if homes.is_empty() {
         let hint = nearest(path, key).map(|known| format!(" (did you mean `{known}`?)")).unwrap_or_default();
@@ -241,10 +254,14 @@ fn complaint(path: &str, key: &str) -> String {
     format!("`{key}` is ignored {here}; it belongs to {} (check the indentation)", homes.join(" or "))
 }
 
+/// The keys of a section; none if it takes any.
+fn keys_of(path: &str) -> Option<&'static [&'static str]> {
+    SECTIONS.iter().find(|section| section.path == path).map(|section| section.keys)
+}
+
 /// A known key of the same section that looks like this one.
 fn nearest(path: &str, key: &str) -> Option<&'static str> {
-    let (_, known) = SECTIONS.iter().find(|(section, _)| *section == path)?;
-    let ranked = known.iter().map(|known| (strsim::jaro_winkler(key, known), *known));
+    let ranked = keys_of(path)?.iter().map(|known| (strsim::jaro_winkler(key, known), *known));
     ranked.filter(|(likeness, _)| *likeness > 0.85).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
@@ -278,6 +295,7 @@ mod tests {
         assert!(found[0].contains("`scop` is no key") && found[1].contains("ZooKeeper"), "{found:?}");
         assert!(found[0].ends_with("(did you mean `scope`?)"), "{found:?}");
         assert_eq!(complaints("restapi: {certfille: x}\nwatchdog: {mode: off}\n").len(), 1);
+        assert!(complaints("bootstrap: {users: {u: {password: p}}}\n")[0].contains("post_bootstrap"));
         assert!(!complaints("quite_another: 1\n")[0].contains("did you mean"));
     }
 }

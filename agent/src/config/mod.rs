@@ -5,7 +5,7 @@ mod check;
 mod connect;
 mod env;
 mod error;
-mod keys;
+pub mod keys;
 mod local;
 mod log;
 mod parameters;

@@ -4,7 +4,7 @@ use crate::import::member::Member;
 use crate::import::submission::Submission;
 use crate::import::{CLIENT_PORT, client_port};
 use crate::lab::diagnostic::{Code, Diagnostic, listed, nearest};
-use crate::lab::patroni_keys::OTHER_DCS;
+use crate::lab::patroni_keys::OTHER_STORES;
 
 pub(super) fn judge(submission: &Submission) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
@@ -72,7 +72,7 @@ fn names(submission: &Submission) -> Vec<Diagnostic> {
 
 fn dcs(submission: &Submission, member: &Member) -> Vec<Diagnostic> {
     if member.zookeepers().is_empty() {
-        let other = member.tree.entries().iter().find(|entry| OTHER_DCS.contains(&entry.key.as_str()));
+        let other = member.tree.entries().iter().find(|entry| OTHER_STORES.contains(&entry.key.as_str()));
         let message = match other {
             Some(entry) => format!("the cluster's state goes to `{}`, but the lab's DCS is ZooKeeper", entry.key),
             None => format!("{} names no ZooKeeper", member.file.name),

@@ -2,12 +2,12 @@
 
 use crate::import::member::Member;
 use crate::lab::diagnostic::{Code, Diagnostic};
-use crate::lab::patroni_keys::{OTHER_DCS, PLACES, advice};
+use crate::lab::patroni_keys::{SECTIONS, advice, is_of_another_cluster};
 use crate::lab::yaml::Data;
 
 pub(super) fn judge(member: &Member) -> Vec<Diagnostic> {
     let mut findings = Vec::new();
-    for place in PLACES {
+    for place in SECTIONS {
         let path: Vec<&str> = place.path.split('.').filter(|key| !key.is_empty()).collect();
         let Some(node) = member.tree.find(&path) else { continue };
         if !matches!(node.data, Data::Map(_) | Data::Null) {
@@ -18,9 +18,9 @@ pub(super) fn judge(member: &Member) -> Vec<Diagnostic> {
         }
         for entry in node.entries() {
             let key = entry.key.as_str();
-            // Patroni reads the sections of other DCSs; that the cluster's is ZooKeeper is told elsewhere.
-            let other_dcs = path.is_empty() && OTHER_DCS.contains(&key);
-            if place.keys.contains(&key) || other_dcs || is_custom_method(member, place.path, key) {
+            // That the cluster's DCS is ZooKeeper is told elsewhere.
+            let other = is_of_another_cluster(place.path, key);
+            if place.keys.contains(&key) || other || is_custom_method(member, place.path, key) {
                 continue;
             }
             let shown = if path.is_empty() { "at the top level".to_owned() } else { format!("under `{}`", place.path) };

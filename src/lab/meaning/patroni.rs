@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Meaning;
 use crate::lab::diagnostic::Code;
 use crate::lab::model::{Node, Topology};
-use crate::lab::patroni_keys::{OTHER_DCS, OWN, PLACES, advice};
+use crate::lab::patroni_keys::{OWN, SECTIONS, advice, is_of_another_cluster};
 use crate::lab::settings::{self, at};
 
 /// Where a fragment stands: its path in the lab.
@@ -41,7 +41,7 @@ impl Meaning<'_> {
                 );
             }
         }
-        for known in PLACES {
+        for known in SECTIONS {
             let keys: Vec<&str> = known.path.split('.').filter(|key| !key.is_empty()).collect();
             let found = if keys.is_empty() { None } else { at(fragment, &keys) };
             let map = if keys.is_empty() { Some(fragment) } else { found.and_then(Value::as_object) };
@@ -66,8 +66,9 @@ impl Meaning<'_> {
             return;
         }
         let span = self.key(place);
-        if path.is_empty() && OTHER_DCS.contains(&key) {
-            self.error(Code::OwnSetting, format!("a lab's cluster keeps its state in ZooKeeper, not in `{key}`"), span)
+        if is_of_another_cluster(path, key) {
+            let text = format!("a lab is one cluster that keeps its state in ZooKeeper: `{key}` has no place in it");
+            self.error(Code::OwnSetting, text, span)
                 .with_help("take it away: labrun writes the section `zookeeper` from the lab's nodes");
             return;
         }
