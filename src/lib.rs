@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod deploy;
+pub mod engine;
 pub mod explain;
 pub mod import;
 pub mod lab;

@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::progress::Shown;
 use super::{CliError, Globals, exit, output};
-use crate::deploy::{self, Deployed, DeployedNode, Deployment, Options, Request};
+use crate::deploy::{self, BackendKind, Deployed, DeployedNode, Deployment, Options, Request};
 use crate::lab;
 use crate::topology::Service;
 
@@ -53,7 +53,9 @@ impl Args {
     pub async fn deploy(&self, globals: &Globals, command: &str) -> Result<Deployed, CliError> {
         let loaded = lab::load(&self.lab)?;
         output::warnings(&loaded);
-        let options = Options { port_offset: self.port_offset, publish: !self.no_publish, user: self.user.clone() };
+        let backend = BackendKind::Local;
+        let options =
+            Options { port_offset: self.port_offset, publish: !self.no_publish, user: self.user.clone(), backend };
         let request = Request {
             loaded: &loaded,
             output: &globals.output,

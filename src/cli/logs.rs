@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::deploy::interrupted;
 use super::node::resolve;
 use super::{CliError, Globals, exit, output};
-use crate::deploy::{Backend, Local};
 
 /// How often a followed log is looked at.
 const PACE: Duration = Duration::from_millis(200);
@@ -27,7 +26,8 @@ impl Args {
     pub async fn run(self, globals: &Globals) -> Result<u8, CliError> {
         let deployment = globals.deployment()?;
         let node = resolve(&deployment, &self.node).await?;
-        let (text, mut offset) = Local.logs(&deployment, &node, 0).await?;
+        let backend = deployment.backend();
+        let (text, mut offset) = backend.logs(&deployment, &node, 0).await?;
         let all: Vec<_> = text.split_inclusive('\n').collect();
         let skipped = self.lines.map_or(0, |lines| all.len().saturating_sub(lines));
         output::print(&all[skipped..].concat())?;
@@ -41,7 +41,7 @@ impl Args {
                 () = &mut end => return Ok(exit::OK),
                 () = tokio::time::sleep(PACE) => {}
             }
-            let (text, now) = Local.logs(&deployment, &node, offset).await?;
+            let (text, now) = backend.logs(&deployment, &node, offset).await?;
             offset = now;
             output::print(&text)?;
         }

@@ -1,7 +1,7 @@
 //! `labrun stop|start|kill|restart NODE…`, and what a role means.
 
 use super::{CliError, Globals, exit, output};
-use crate::deploy::{Backend, Deployment, Local, Lock};
+use crate::deploy::{Deployment, Lock};
 use crate::observe::Observer;
 
 /// Act on nodes.
@@ -46,15 +46,16 @@ impl Args {
         for asked in &self.nodes {
             nodes.push(resolve(&deployment, asked).await?);
         }
+        let backend = deployment.backend();
         for node in &nodes {
             if matches!(act, Act::Stop | Act::Restart) {
-                Local.stop(&deployment, node).await?;
+                backend.stop(&deployment, node).await?;
             }
             if act == Act::Kill {
-                Local.kill(&deployment, node).await?;
+                backend.kill(&deployment, node).await?;
             }
             if matches!(act, Act::Start | Act::Restart) {
-                Local.start(&deployment, node).await?;
+                backend.start(&deployment, node).await?;
             }
             if !globals.json {
                 output::line(&format!("{node} {done}"))?;

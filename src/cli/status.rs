@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::table::boxed;
 use super::{CliError, Globals, exit, output};
-use crate::deploy::{Backend, DeployedNode, Deployment, Local, NodeStatus, Phase};
+use crate::deploy::{DeployedNode, Deployment, NodeStatus, Phase};
 use crate::observe::{ClusterView, Observer, ProxyView, not_ready};
 use crate::topology::Service;
 
@@ -15,9 +15,10 @@ pub struct Args {}
 impl Args {
     pub async fn run(self, globals: &Globals) -> Result<u8, CliError> {
         let deployment = globals.deployment()?;
+        let backend = deployment.backend();
         let mut nodes = Vec::new();
         for node in &deployment.nodes {
-            nodes.push(Local.status(&deployment, &node.name).await?);
+            nodes.push(backend.status(&deployment, &node.name).await?);
         }
         let observer = Observer::new(&deployment);
         let view = observer.look().await;
@@ -109,8 +110,9 @@ fn processes(deployment: &Deployment, nodes: &[NodeStatus]) -> String {
         let (state, pid) = match status {
             NodeStatus::Running { pid, restarts: 0 } => ("running".to_owned(), pid.to_string()),
             NodeStatus::Running { pid, restarts } => (format!("running, restarted {restarts} times"), pid.to_string()),
+            NodeStatus::Frozen => ("frozen".to_owned(), String::new()),
             NodeStatus::Stopped => ("stopped".to_owned(), String::new()),
-            NodeStatus::Failing { last_exit } => (format!("failing: {last_exit}"), String::new()),
+            NodeStatus::Failing { last_exit, .. } => (format!("failing: {last_exit}"), String::new()),
         };
         vec![node.name.clone(), kind(node).to_owned(), node.main.ip().to_string(), published(node), pid, state]
     });
@@ -193,7 +195,7 @@ mod tests {
             troubles: troubles.map(str::to_owned).to_vec(),
             ..ClusterView::default()
         };
-        let failing = NodeStatus::Failing { last_exit: "exit code 1 at 2026-11-23T06:12:40Z".into() };
+        let failing = NodeStatus::Failing { last_exit: "exit code 1 at 2026-11-23T06:12:40Z".into(), restarts: 1 };
         let restarted = NodeStatus::Running { pid: 1003, restarts: 2 };
         let nodes = [running(1001), NodeStatus::Stopped, restarted, failing];
         insta::assert_snapshot!(as_text(&deployment(), &nodes, &view, Some(troubles[0])));

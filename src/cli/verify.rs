@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::deploy::interrupted;
 use super::{CliError, Globals, exit, output};
-use crate::deploy::{Deployment, Local, Lock};
+use crate::deploy::{Deployment, Lock};
 use crate::lab::model::Lang;
 use crate::lab::{self, Loaded};
 use crate::verify::terminal::summary;
@@ -73,7 +73,7 @@ impl What {
                 Box::new(Terminal::new(std::io::stderr(), self.lang, globals.colors_err(), live))
             }
         };
-        let verified = verify(loaded, deployment, &Local, &options, vec![teller], cancel).await;
+        let verified = verify(loaded, deployment, &*deployment.backend(), &options, vec![teller], cancel).await;
         listening.abort();
         if let (Ok(verified), false) = (&verified, globals.json) {
             // A reader of the summary that went away does not change how the run ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{DeployError, Deployment};
+use super::{DeployError, Deployment, tail};
 
 /// What a node's service is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,12 +18,16 @@ pub enum NodeStatus {
         /// How often its supervisor had to start it again.
         restarts: u32,
     },
+    /// It is frozen: its processes are there and do not run.
+    Frozen,
     /// It was stopped, or never started.
     Stopped,
     /// Its supervisor runs, the service does not: it keeps failing.
     Failing {
         /// How it ended last.
         last_exit: String,
+        /// How often it had to be started again.
+        restarts: u32,
     },
 }
 
@@ -58,6 +62,10 @@ pub trait Backend: Send + Sync {
     async fn stop(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
     /// SIGKILL everything on one node.
     async fn kill(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
+    /// Freeze every process on one node, as it stands.
+    async fn freeze(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
+    /// Let a frozen node's processes go on.
+    async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
     /// What the node's service is doing.
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError>;
     /// Run a program on a node, with a time limit.
@@ -70,6 +78,13 @@ pub trait Backend: Send + Sync {
     ) -> Result<ExecOutput, DeployError>;
     /// The node's whole log, or what lies behind `offset` bytes; and the offset of its end.
     async fn logs(&self, deployment: &Deployment, node: &str, offset: u64) -> Result<(String, u64), DeployError>;
+    /// The end of the node's log, as evidence of what keeps it from being up.
+    async fn log_end(&self, deployment: &Deployment, node: &str) -> String {
+        match self.logs(deployment, node, 0).await {
+            Ok((text, _)) => tail::shown(&tail::of(&text, tail::LINES_SHOWN)),
+            Err(error) => format!("its log cannot be read: {error}"),
+        }
+    }
     /// Take down everything, prove that nothing is left, and say what was removed. Runs are kept.
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError>;
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::placement::{place, same};
 use super::ready::{ready_limit, until_ready};
-use super::{Backend, DeployError, Deployment, Local, Lock, NodeStatus, Options, Phase, Progress, local, state};
+use super::{DeployError, Deployment, Lock, NodeStatus, Options, Phase, Progress, local, state};
 use crate::lab::Loaded;
 
 /// What is to be deployed.
@@ -100,7 +100,7 @@ fn take_lock(dir: &Path, command: &str) -> Result<Lock, DeployError> {
 /// Start everything and wait until the whole cluster is ready.
 async fn bring_up(deployment: &Deployment, progress: &dyn Progress) -> Result<(), DeployError> {
     local::node::write_files(&deployment.plan.project, &deployment.dir.join("project"))?;
-    Local.up(deployment, progress).await?;
+    deployment.backend().up(deployment, progress).await?;
     if deployment.postgres_nodes().next().is_none() {
         // No cluster: each node's own service answers, and that is all there is.
         return Ok(());
@@ -111,9 +111,13 @@ async fn bring_up(deployment: &Deployment, progress: &dyn Progress) -> Result<()
 
 /// Whether every node runs.
 pub async fn all_run(deployment: &Deployment) -> Result<bool, DeployError> {
+    let backend = deployment.backend();
     for node in &deployment.nodes {
-        if !matches!(Local.status(deployment, &node.name).await?, NodeStatus::Running { .. }) {
-            return Ok(false);
+        match backend.status(deployment, &node.name).await {
+            Ok(NodeStatus::Running { .. }) => {}
+            Ok(_) => return Ok(false),
+            Err(DeployError::Engine(error)) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error),
         }
     }
     Ok(true)

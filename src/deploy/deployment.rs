@@ -6,7 +6,7 @@
 //!   deployment.json     this file; mode 0600, since it holds the database's passwords
 //!   lock                held (flock) by every command that changes the deployment
 //!   project/            the rendered compose project, free of this machine's paths
-//!   nodes/<node>/       the local backend's node folders (or in a run folder, see [`Place::run_dir`])
+//!   nodes/<node>/       the local backend's node folders (or in a run folder, see [`LocalPlace::run_dir`])
 //!   runs/<time>/        verifications: run.json, events.jsonl, history.jsonl, report.*.md
 //!   runs/latest         a link to the newest one
 //! ```
@@ -16,13 +16,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::DeployError;
+use super::{Attached, Backend, DeployError, Docker, Local};
+use crate::engine::Address;
 use crate::topology::{Credentials, Plan, Service, Timing};
 
 /// The format of the state file.
 pub const STATE_FORMAT: &str = "labrun-deployment/v1";
-/// The folder of the nodes' folders, below [`Place::run_dir`].
+/// The folder of the nodes' folders, below [`LocalPlace::run_dir`].
 pub const NODES: &str = "nodes";
+/// A node's log, in its folder.
+pub const LOG_FILE: &str = "service.log";
 
 /// A port of a node, as this machine reaches it.
 pub type Endpoint = SocketAddr;
@@ -40,8 +43,6 @@ pub struct Deployment {
     pub lab_source: String,
     /// SHA-256 of that file, in hex.
     pub lab_sha256: String,
-    /// Which backend runs it.
-    pub backend: BackendKind,
     /// How far it got.
     pub phase: Phase,
     /// When it was deployed (RFC 3339).
@@ -54,7 +55,7 @@ pub struct Deployment {
     pub nodes: Vec<DeployedNode>,
     /// What was asked for when it was deployed.
     pub options: Options,
-    /// Where the local backend put it.
+    /// Which backend runs it, and where that put it.
     pub place: Place,
 }
 
@@ -67,17 +68,31 @@ pub struct Options {
     pub publish: bool,
     /// The user that nodes run as, where root asked for one.
     pub user: Option<String>,
+    /// Who is to run the nodes.
+    pub backend: BackendKind,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { port_offset: 0, publish: true, user: None }
+        Options { port_offset: 0, publish: true, user: None, backend: BackendKind::Local }
     }
+}
+
+/// Which backend runs a deployment, and where that put it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "backend", rename_all = "lowercase")]
+pub enum Place {
+    /// Processes of this machine.
+    Local(LocalPlace),
+    /// Containers that labrun made.
+    Docker(DockerPlace),
+    /// Containers that somebody else made.
+    Attached(AttachedPlace),
 }
 
 /// Where the local backend put a deployment, and how it runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct LocalPlace {
     /// The folder that holds `nodes/`: the deployment's own, or, where the nodes' user cannot enter that, a run
     /// folder below `/var/tmp` or `/tmp` that is removed with the deployment.
     pub run_dir: PathBuf,
@@ -87,6 +102,31 @@ pub struct Place {
     pub block: [u8; 3],
     /// The programs that nodes run.
     pub programs: Programs,
+}
+
+impl LocalPlace {
+    /// The folder with the nodes' folders.
+    pub fn nodes_dir(&self) -> PathBuf {
+        self.run_dir.join(NODES)
+    }
+}
+
+/// Where the docker backend put a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerPlace {
+    /// The engine.
+    pub engine: Address,
+    /// The project's name: what containers, networks and volumes of the deployment are labelled with.
+    pub project: String,
+    /// The first three bytes of the nodes' addresses in the deployment's own network.
+    pub block: [u8; 3],
+}
+
+/// Where somebody else's cluster runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachedPlace {
+    /// The engine.
+    pub engine: Address,
 }
 
 /// The programs that nodes run, where they were found. A program that no node needs may be missing.
@@ -107,11 +147,27 @@ pub struct Programs {
 }
 
 /// Who runs the nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendKind {
     /// Processes of this machine.
+    #[default]
     Local,
+    /// Containers that labrun makes.
+    Docker,
+    /// Somebody else's containers.
+    Attached,
+}
+
+impl BackendKind {
+    /// Its name, as on the command line and in runs.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::Local => "local",
+            BackendKind::Docker => "docker",
+            BackendKind::Attached => "attached",
+        }
+    }
 }
 
 /// How far a deployment got. It is written before it is acted upon.
@@ -141,16 +197,48 @@ pub struct DeployedNode {
     pub side: Option<Endpoint>,
     /// Published ports of the host: (host port, node port).
     pub published: Vec<(u16, u16)>,
-    /// Its log file on this machine.
-    pub log: PathBuf,
-    /// Its folder on this machine.
-    pub dir: PathBuf,
+    /// Where its service runs.
+    #[serde(flatten)]
+    pub home: Home,
+}
+
+/// Where a node's service runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Home {
+    /// In a folder of this machine, in which its log lies too.
+    Dir(PathBuf),
+    /// In the container of that name.
+    Container(String),
+}
+
+impl DeployedNode {
+    /// Where its log is read, as one would say it to a colleague.
+    pub fn log(&self) -> String {
+        match &self.home {
+            Home::Dir(dir) => dir.join(LOG_FILE).display().to_string(),
+            Home::Container(name) => format!("docker logs {name}"),
+        }
+    }
 }
 
 impl Deployment {
-    /// The folder with the nodes' folders.
-    pub fn nodes_dir(&self) -> PathBuf {
-        self.place.run_dir.join(NODES)
+    /// Which backend runs it.
+    pub fn kind(&self) -> BackendKind {
+        match self.place {
+            Place::Local(_) => BackendKind::Local,
+            Place::Docker(_) => BackendKind::Docker,
+            Place::Attached(_) => BackendKind::Attached,
+        }
+    }
+
+    /// The backend that runs it.
+    pub fn backend(&self) -> Box<dyn Backend> {
+        match &self.place {
+            Place::Local(_) => Box::new(Local),
+            Place::Docker(place) => Box::new(Docker::at(&place.engine)),
+            Place::Attached(place) => Box::new(Attached::at(&place.engine)),
+        }
     }
 
     /// The node of that name, or an error that names all there are.

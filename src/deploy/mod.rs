@@ -1,9 +1,13 @@
 //! Bringing a plan up, and taking it down: the [`Backend`] trait, its peers, and the deployment's state file.
 
+mod answers;
+mod attached;
 pub mod backend;
+mod containers;
 mod create;
 pub mod deployment;
 mod differences;
+mod docker;
 pub mod doctor;
 pub mod error;
 pub mod local;
@@ -12,12 +16,19 @@ mod placement;
 mod ready;
 mod remove;
 pub mod state;
+mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
+mod waves;
 
+pub use attached::Attached;
 pub use backend::{Backend, ExecOutput, NodeStatus, Progress};
 pub use create::{Deployed, Request, all_run, deploy};
-pub use deployment::{BackendKind, DeployedNode, Deployment, Endpoint, Options, Phase, Place, Programs};
+pub use deployment::{
+    AttachedPlace, BackendKind, DeployedNode, Deployment, DockerPlace, Endpoint, Home, LocalPlace, Options, Phase,
+    Place, Programs,
+};
+pub use docker::Docker;
 pub use error::DeployError;
 pub use local::Local;
 pub use lock::Lock;

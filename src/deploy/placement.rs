@@ -10,7 +10,7 @@ use super::create::Request;
 use super::deployment::STATE_FORMAT;
 use super::differences::differences;
 use super::local::{self, addresses, programs, run_dir};
-use super::{BackendKind, DeployError, DeployedNode, Deployment, Phase, Place, state};
+use super::{DeployError, DeployedNode, Deployment, Home, LocalPlace, Phase, Place, state};
 use crate::lab::Loaded;
 use crate::topology::{self, Plan, PlanError, PlanOptions};
 
@@ -23,16 +23,17 @@ pub fn same(there: Deployment, request: &Request<'_>) -> Result<Deployment, Depl
     if there.phase == Phase::Destroying {
         return Err(differs(vec!["it is half destroyed".to_owned()]));
     }
+    let there_at = local::place_of(&there)?;
     let options = PlanOptions {
         deployment: there.name.clone(),
-        block: address_of(there.place.block),
-        nodes_dir: there.nodes_dir(),
-        postgres_bin: there.place.programs.postgres_bin.clone().unwrap_or_default(),
+        block: address_of(there_at.block),
+        nodes_dir: there_at.nodes_dir(),
+        postgres_bin: there_at.programs.postgres_bin.clone().unwrap_or_default(),
         port_offset: request.options.port_offset,
         publish: request.options.publish,
     };
     let mut lines = differences(&there.plan, &topology::plan(request.loaded, &options)?);
-    if request.options.user.is_some() && request.options.user != there.place.user {
+    if request.options.user.is_some() && request.options.user != there_at.user {
         lines.push("it runs as another user".to_owned());
     }
     if lines.is_empty() { Ok(there) } else { Err(differs(lines)) }
@@ -61,7 +62,7 @@ pub fn place(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deployment
     programs.agent = run_dir::agent_for(user.as_ref(), &programs.agent, &run_dir);
     options.postgres_bin = programs.postgres_bin.clone().unwrap_or_default();
     let (block, plan) = free_block(request, options, dir)?;
-    let place = Place { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, programs };
+    let place = LocalPlace { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, programs };
     Ok(assemble(request, name, dir, plan, place))
 }
 
@@ -82,7 +83,7 @@ pub fn sketch(loaded: &Loaded, port_offset: u16) -> Result<Plan, PlanError> {
 fn free_block(request: &Request<'_>, mut options: PlanOptions, dir: &Path) -> Result<([u8; 3], Plan), DeployError> {
     let others = state::names(request.output);
     let others = others.iter().filter_map(|name| state::read(&dir.with_file_name(name)).ok().flatten());
-    let used: Vec<_> = others.map(|deployment| deployment.place.block).collect();
+    let used: Vec<_> = others.filter_map(|other| local::place_of(&other).ok().map(|place| place.block)).collect();
     let mut last = None;
     for block in addresses::candidates(addresses::Range::from_env()?, dir, Uid::effective().as_raw()) {
         if used.contains(&block) {
@@ -103,7 +104,7 @@ fn address_of([a, b, c]: [u8; 3]) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, 0)
 }
 
-fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: Place) -> Deployment {
+fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: LocalPlace) -> Deployment {
     let nodes_dir = run_dir::nodes_of(&place.run_dir);
     let nodes = plan.nodes.iter().map(|node| {
         let dir = nodes_dir.join(&node.name);
@@ -114,8 +115,7 @@ fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: Pl
             main,
             side,
             published: node.publish.iter().map(|port| (port.host_port, port.node_port)).collect(),
-            log: dir.join(local::node::LOG_FILE),
-            dir,
+            home: Home::Dir(dir),
         }
     });
     Deployment {
@@ -124,13 +124,12 @@ fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: Pl
         dir: dir.to_owned(),
         lab_source: lasting(&request.loaded.source),
         lab_sha256: request.loaded.sha256.clone(),
-        backend: BackendKind::Local,
         phase: Phase::Deploying,
         created: jiff::Timestamp::now().to_string(),
         ready_after_ms: None,
         nodes: nodes.collect(),
         options: request.options.clone(),
-        place,
+        place: Place::Local(place),
         plan,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Backend, DeployError, DeployedNode, Deployment, Local, NodeStatus, Progress, local};
+use super::{DeployError, DeployedNode, Deployment, NodeStatus, Progress};
 use crate::observe::{Accused, ClusterView, NotReady, Observer, not_ready};
 use crate::topology::Service;
 use crate::wait::{Answer, Unmet, until};
@@ -26,10 +26,12 @@ pub async fn until_ready(deployment: &Deployment, limit: Duration, progress: &dy
     let Err(Unmet::TimedOut { after, last: last_status }) = ready.await else { return Ok(()) };
     let last = last.into_inner().unwrap_or_else(PoisonError::into_inner);
     let (view, accused) = last.map(|(view, found)| (view, found.accused)).unwrap_or_default();
+    let backend = deployment.backend();
     let mut evidence = Vec::new();
     for node in nodes(deployment, &accused) {
-        let process = Local.status(deployment, &node.name).await.ok();
-        evidence.push(format!("{}; {}", doing(node, process.as_ref(), &view), local::log_end(node)));
+        let process = backend.status(deployment, &node.name).await.ok();
+        let log = backend.log_end(deployment, &node.name).await;
+        evidence.push(format!("{}; {log}", doing(node, process.as_ref(), &view)));
     }
     let node = "the cluster".to_owned();
     Err(DeployError::NotUp { node, after_s: after.as_secs(), last_status, evidence: evidence.join("\n\n") })
@@ -56,8 +58,9 @@ fn doing(node: &DeployedNode, process: Option<&NodeStatus>, view: &ClusterView) 
     let process = match process {
         Some(NodeStatus::Running { restarts: 0, .. }) => "runs".to_owned(),
         Some(NodeStatus::Running { restarts, .. }) => format!("runs, was restarted {restarts} times"),
+        Some(NodeStatus::Frozen) => "is frozen".to_owned(),
         Some(NodeStatus::Stopped) => "is stopped".to_owned(),
-        Some(NodeStatus::Failing { last_exit }) => format!("keeps failing ({last_exit})"),
+        Some(NodeStatus::Failing { last_exit, .. }) => format!("keeps failing ({last_exit})"),
         None => "cannot be asked".to_owned(),
     };
     let says = match (&node.service, view.member(&node.name), &view.proxy) {
@@ -129,7 +132,7 @@ mod tests {
         assert_eq!(told("haproxy", &running, &view), "haproxy runs; pg-slave UP, check L7OK 200");
         let restarted = NodeStatus::Running { pid: 1, restarts: 3 };
         assert_eq!(told("pg-slave", &restarted, &view), "pg-slave runs, was restarted 3 times; starting (replica)");
-        let failing = NodeStatus::Failing { last_exit: "exit code 1".into() };
+        let failing = NodeStatus::Failing { last_exit: "exit code 1".into(), restarts: 1 };
         assert_eq!(told("zoo", &failing, &view), "zoo keeps failing (exit code 1)");
     }
 }

@@ -25,17 +25,16 @@ pub async fn destroy(
 
 /// The same by whoever holds the lock already.
 pub async fn destroy_locked(dir: &Path, lock: Lock, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
-    let remains = match state::read(dir) {
+    let removed = match state::read(dir) {
         Ok(Some(mut deployment)) => {
             deployment.phase = Phase::Destroying;
             // A full disk must not keep a deployment from being destroyed.
             let _ = state::write(&deployment);
-            Remains::of(&deployment)
+            deployment.backend().destroy(&deployment, progress).await?
         }
-        Ok(None) | Err(DeployError::BadState { .. }) => Remains::in_folder(dir),
+        Ok(None) | Err(DeployError::BadState { .. }) => take_down(&Remains::in_folder(dir), progress).await?,
         Err(error) => return Err(error),
     };
-    let removed = take_down(&remains, progress).await?;
     lock.remove()?;
     match std::fs::remove_dir(dir) {
         // Its runs are kept.

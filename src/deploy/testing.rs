@@ -1,7 +1,7 @@
 //! A deployment for tests.
 
 use super::deployment::STATE_FORMAT;
-use super::{BackendKind, DeployedNode, Deployment, Options, Phase, Place, Programs};
+use super::{DeployedNode, Deployment, Home, LocalPlace, Options, Phase, Place, Programs};
 use crate::lab::model::AgentKind;
 use crate::topology::{Credentials, Plan, Service, Timing};
 
@@ -16,15 +16,13 @@ pub fn deployment() -> Deployment {
     let node = |number: u8, name: &str, service: Service, main: u16, side: Option<u16>, published: &[(u16, u16)]| {
         let at = |port: u16| ([127, 64, 0, 10 + number], port).into();
         let dir = format!("/lab/output/ha-postgres/nodes/{name}").into();
-        let log = format!("/lab/output/ha-postgres/nodes/{name}/service.log").into();
         DeployedNode {
             name: name.into(),
             service,
             main: at(main),
             side: side.map(at),
             published: published.to_vec(),
-            log,
-            dir,
+            home: Home::Dir(dir),
         }
     };
     let haproxy = Service::Haproxy { sql_port: 5432, stats_port: 7000 };
@@ -34,7 +32,6 @@ pub fn deployment() -> Deployment {
         dir: "/lab/output/ha-postgres".into(),
         lab_source: "builtin:ha-postgres".into(),
         lab_sha256: String::new(),
-        backend: BackendKind::Local,
         phase: Phase::Ready,
         created: "2026-11-23T06:12:40Z".into(),
         ready_after_ms: Some(5_123),
@@ -46,12 +43,12 @@ pub fn deployment() -> Deployment {
             node(3, "haproxy", haproxy, 5432, Some(7000), &[(5000, 5432), (7000, 7000)]),
         ],
         options: Options::default(),
-        place: Place {
+        place: Place::Local(LocalPlace {
             run_dir: "/lab/output/ha-postgres".into(),
             user: None,
             block: [127, 64, 0],
             programs: Programs::default(),
-        },
+        }),
     }
 }
 

@@ -13,7 +13,7 @@ use super::watch::Watcher;
 use super::workload::Workloads;
 use super::world::live::Live;
 use super::{Cancel, Consumer, NodeFacts, Run, Spine, Verdict};
-use crate::deploy::{Backend, BackendKind, Deployment};
+use crate::deploy::{Backend, Deployment};
 use crate::lab::Loaded;
 
 /// What to verify, and where to keep it.
@@ -125,9 +125,7 @@ pub(super) fn empty_run(loaded: &Loaded, deployment: &Deployment, id: &str, now:
         id: id.to_owned(),
         labrun_version: env!("CARGO_PKG_VERSION").to_owned(),
         deployment: deployment.name.clone(),
-        backend: match deployment.backend {
-            BackendKind::Local => "local".to_owned(),
-        },
+        backend: deployment.kind().name().to_owned(),
         started: now.to_string(),
         took_ms: 0,
         ready_after_ms: deployment.ready_after_ms,

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use labrun::deploy::{Backend, Local, state};
+use labrun::deploy::{Backend, Home, Local, NodeStatus, state};
 use serde_json::{Value, json};
 
 use crate::support::{Place, free_offset, is_free, lab, until};
@@ -110,6 +110,19 @@ fn logs_of_a_role(place: &Place) {
 }
 
 #[tokio::test]
+async fn a_frozen_node_is_told_as_such_and_goes_on_when_it_is_thawed() {
+    let place = Place::new();
+    place.labrun(&["deploy", &lab("keeper"), "--no-publish"]).ends(0);
+    let deployment = state::find(&place.output, None).unwrap();
+    let before = Local.status(&deployment, "zoo").await.unwrap();
+    Local.freeze(&deployment, "zoo").await.unwrap();
+    assert_eq!(Local.status(&deployment, "zoo").await.unwrap(), NodeStatus::Frozen);
+    Local.freeze(&deployment, "zoo").await.unwrap();
+    Local.thaw(&deployment, "zoo").await.unwrap();
+    assert_eq!(Local.status(&deployment, "zoo").await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_program_runs_on_a_node_as_its_user_and_within_its_limit() {
     let place = Place::new();
     place.labrun(&["deploy", &lab("keeper"), "--no-publish"]).ends(0);
@@ -120,7 +133,8 @@ async fn a_program_runs_on_a_node_as_its_user_and_within_its_limit() {
     };
     let long = Duration::from_secs(60);
     let said = exec("pwd; id -u; echo $HOME; echo $LABRUN_LOOPBACK; echo oops >&2; exit 3", long).await.unwrap();
-    let dir = deployment.node("zoo").unwrap().dir.display().to_string();
+    let Home::Dir(dir) = &deployment.node("zoo").unwrap().home else { panic!("not in a folder") };
+    let dir = dir.display().to_string();
     let lines: Vec<_> = said.stdout.lines().collect();
     assert_eq!((said.code, lines[0], lines[2], said.stderr.as_str()), (Some(3), dir.as_str(), dir.as_str(), "oops\n"));
     assert_ne!(lines[1], "0", "it ran as root");

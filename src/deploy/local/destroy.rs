@@ -12,7 +12,7 @@ use labrun_agent::supervise::{pids_in, processes_in};
 use nix::sys::signal::Signal;
 
 use super::{node, run_dir, shared_memory, supervisor};
-use crate::deploy::{DeployError, Deployment, Progress, state};
+use crate::deploy::{DeployError, Deployment, LocalPlace, Place, Progress, state};
 use crate::wait::{Answer, until};
 
 /// How long PostgreSQL may take for an immediate shutdown before it is killed; what it then leaves is removed by us.
@@ -33,8 +33,10 @@ impl Remains {
     pub fn of(deployment: &Deployment) -> Remains {
         let mut remains = Remains::in_folder(&deployment.dir);
         remains.name.clone_from(&deployment.name);
-        let run_dir = &deployment.place.run_dir;
-        if run_dir::is_ours(run_dir) && !remains.run_dirs.contains(run_dir) {
+        if let Place::Local(LocalPlace { run_dir, .. }) = &deployment.place
+            && run_dir::is_ours(run_dir)
+            && !remains.run_dirs.contains(run_dir)
+        {
             remains.run_dirs.push(run_dir.clone());
         }
         remains

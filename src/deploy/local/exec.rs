@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::{service, user};
+use super::{dir_of, place_of, service, user};
 use crate::deploy::{DeployError, DeployedNode, Deployment, ExecOutput};
 use crate::topology::Service;
 
@@ -24,9 +24,9 @@ pub async fn exec(
 ) -> Result<ExecOutput, DeployError> {
     let what = || format!("run {} on {}", argv.first().map_or("nothing", String::as_str), node.name);
     let (program, args) = argv.split_first().ok_or_else(|| DeployError::process(what(), "no program was named"))?;
-    let user = user::known(deployment.place.user.as_deref())?;
+    let user = user::known(place_of(deployment)?.user.as_deref())?;
     let mut command = Command::new(program);
-    command.args(args).current_dir(&node.dir).env_clear().envs(environment(deployment, node)).process_group(0);
+    command.args(args).current_dir(dir_of(node)?).env_clear().envs(environment(deployment, node)?).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     if let Some(user) = &user {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
@@ -50,8 +50,8 @@ pub async fn exec(
 }
 
 /// The node's own environment; on a postgres node also that of its clients, so that `psql` just works.
-fn environment(deployment: &Deployment, node: &DeployedNode) -> Vec<(String, String)> {
-    let mut env: Vec<_> = service::environment(&node.dir, &deployment.place.programs).into_iter().collect();
+fn environment(deployment: &Deployment, node: &DeployedNode) -> Result<Vec<(String, String)>, DeployError> {
+    let mut env: Vec<_> = service::environment(dir_of(node)?, &place_of(deployment)?.programs).into_iter().collect();
     if matches!(node.service, Service::Postgres { .. }) {
         let credentials = deployment.credentials();
         let client = [
@@ -62,7 +62,7 @@ fn environment(deployment: &Deployment, node: &DeployedNode) -> Vec<(String, Str
         ];
         env.extend(client.map(|(name, value)| (name.to_owned(), value)));
     }
-    env
+    Ok(env)
 }
 
 async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> String {

@@ -10,7 +10,6 @@ mod exec;
 mod logs;
 pub mod node;
 pub mod programs;
-mod ready;
 pub mod run_dir;
 mod service;
 mod shared_memory;
@@ -18,14 +17,17 @@ mod supervisor;
 mod up;
 pub mod user;
 
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Backend, DeployError, DeployedNode, Deployment, ExecOutput, NodeStatus, Progress};
+use super::deployment::{Home, LOG_FILE};
+use super::{
+    Backend, DeployError, DeployedNode, Deployment, ExecOutput, LocalPlace, NodeStatus, Place, Progress, tail,
+};
 use crate::topology::Service;
 pub use destroy::{Remains, take_down};
-pub use up::log_end;
 
 /// Nodes as processes of this machine. It knows nothing: everything stands in the deployment.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,15 +45,23 @@ impl Backend for Local {
 
     async fn stop(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
         let node = deployment.known(node)?;
-        supervisor::stop(&node.dir, stop_limit(&node.service)).await
+        supervisor::stop(dir_of(node)?, stop_limit(&node.service)).await
     }
 
     async fn kill(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
-        supervisor::kill_all(&deployment.known(node)?.dir).await
+        supervisor::kill_all(dir_of(deployment.known(node)?)?).await
+    }
+
+    async fn freeze(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        supervisor::freeze(dir_of(deployment.known(node)?)?).await
+    }
+
+    async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        supervisor::thaw(dir_of(deployment.known(node)?)?)
     }
 
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError> {
-        supervisor::status(&deployment.known(node)?.dir)
+        supervisor::status(dir_of(deployment.known(node)?)?)
     }
 
     async fn exec(
@@ -65,7 +75,15 @@ impl Backend for Local {
     }
 
     async fn logs(&self, deployment: &Deployment, node: &str, offset: u64) -> Result<(String, u64), DeployError> {
-        logs::read(&deployment.known(node)?.log, offset)
+        logs::read(&dir_of(deployment.known(node)?)?.join(LOG_FILE), offset)
+    }
+
+    /// The end of the service's log; where that is empty, of the supervisor's.
+    async fn log_end(&self, deployment: &Deployment, node: &str) -> String {
+        let Ok(dir) = deployment.known(node).and_then(dir_of) else { return tail::shown("") };
+        let service = node::tail(&dir.join(LOG_FILE), tail::LINES_SHOWN);
+        let supervisor = || node::tail(&dir.join(node::SUPERVISOR_LOG), tail::LINES_SHOWN);
+        tail::shown(&if service.is_empty() { supervisor() } else { service })
     }
 
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
@@ -75,10 +93,26 @@ impl Backend for Local {
 
 /// Start the node's supervisor, unless it runs.
 async fn start(deployment: &Deployment, node: &DeployedNode) -> Result<(), DeployError> {
-    let user = user::known(deployment.place.user.as_deref())?;
-    let programs = &deployment.place.programs;
-    let env: Vec<_> = service::environment(&node.dir, programs).into_iter().collect();
-    supervisor::start(&node.dir, &programs.agent, user.as_ref(), &env).await
+    let LocalPlace { user, programs, .. } = place_of(deployment)?;
+    let (user, dir) = (user::known(user.as_deref())?, dir_of(node)?);
+    let env: Vec<_> = service::environment(dir, programs).into_iter().collect();
+    supervisor::start(dir, &programs.agent, user.as_ref(), &env).await
+}
+
+/// Where the deployment is; another backend's is not ours.
+pub fn place_of(deployment: &Deployment) -> Result<&LocalPlace, DeployError> {
+    match &deployment.place {
+        Place::Local(place) => Ok(place),
+        _ => Err(DeployError::process("find the nodes' folders", format!("{} runs elsewhere", deployment.name))),
+    }
+}
+
+/// The node's folder.
+pub fn dir_of(node: &DeployedNode) -> Result<&Path, DeployError> {
+    match &node.home {
+        Home::Dir(dir) => Ok(dir),
+        Home::Container(name) => Err(DeployError::process("find the node's folder", format!("it is in {name}"))),
+    }
 }
 
 /// How long a stop may take: what the supervisor grants the service, and a little.

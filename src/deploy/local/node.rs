@@ -20,18 +20,16 @@ use nix::fcntl::OFlag;
 use nix::unistd::User;
 
 use super::service;
-use crate::deploy::{DeployError, Place};
+use crate::deploy::{DeployError, LocalPlace, tail};
 use crate::topology::{ConfigFile, NodePlan};
 
 /// What the supervisor keeps running.
 pub const SPEC_FILE: &str = "node.json";
-/// The service's log.
-pub const LOG_FILE: &str = "service.log";
 /// The supervisor's own log.
 pub const SUPERVISOR_LOG: &str = "supervisor.log";
 
 /// Make the folder of `node` whole. One that is whole already is left as it is.
-pub fn make(node: &NodePlan, dir: &Path, place: &Place, user: Option<&User>) -> Result<(), DeployError> {
+pub fn make(node: &NodePlan, dir: &Path, place: &LocalPlace, user: Option<&User>) -> Result<(), DeployError> {
     let spec_path = dir.join(SPEC_FILE);
     if spec_path.exists() {
         return Ok(());
@@ -109,8 +107,7 @@ pub fn supervisor_log(dir: &Path, user: Option<&User>) -> Result<File, DeployErr
     Ok(file)
 }
 
-/// The last `lines` lines of a log; empty where there is none. Of lines that only differ in their digits (times, pids),
-/// as a program in trouble repeats them, the last one stands for all.
+/// The last `lines` lines of a log; empty where there is none.
 pub fn tail(path: &Path, lines: usize) -> String {
     const MOST: u64 = 256 << 10;
     let read = || {
@@ -122,24 +119,7 @@ pub fn tail(path: &Path, lines: usize) -> String {
         file.take(MOST).read_to_end(&mut bytes)?;
         std::io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    let all = without_repetitions(&read().unwrap_or_default());
-    all[all.len().saturating_sub(lines)..].join("\n")
-}
-
-fn without_repetitions(text: &str) -> Vec<String> {
-    let words = |line: &str| line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    let mut kept: Vec<(&str, usize)> = Vec::new();
-    for line in text.lines() {
-        match kept.last_mut() {
-            Some((last, times)) if words(last) == words(line) => (*last, *times) = (line, *times + 1),
-            _ => kept.push((line, 1)),
-        }
-    }
-    let shown = |(line, times): (&str, usize)| match times {
-        1 => line.to_owned(),
-        _ => format!("{line} ({times} times)"),
-    };
-    kept.into_iter().map(shown).collect()
+    tail::of(&read().unwrap_or_default(), lines)
 }
 
 /// Remove a folder and all below it; fine where there is none. A process that is just ending may still add a file to it.
@@ -190,7 +170,5 @@ mod tests {
         std::fs::write(&log, "a\nb\nc\n").unwrap();
         assert_eq!(tail(&log, 2), "b\nc");
         assert_eq!(tail(&dir.path().join("none"), 2), "");
-        std::fs::write(&log, "FATAL: no\n07:01 waiting\n07:02 waiting\n07:03 waiting\n").unwrap();
-        assert_eq!(tail(&log, 2), "FATAL: no\n07:03 waiting (3 times)");
     }
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
 
-use super::user;
+use super::{place_of, user};
 use crate::deploy::deployment::NODES;
 use crate::deploy::{DeployError, Deployment};
 
@@ -48,17 +48,18 @@ pub fn choose(dir: &Path, user: Option<&User>) -> Result<PathBuf, DeployError> {
     Ok(base.join(format!("{PREFIX}{name}-{:016x}", unforeseen()?)))
 }
 
-/// Make what `deployment.place` names: the run folder, `nodes/`, and the agent's copy. Fine when it is there already.
+/// Make what the deployment's place names: the run folder, `nodes/`, and the agent's copy. Fine when it is there already.
 pub fn make(deployment: &Deployment, installed_agent: &Path) -> Result<(), DeployError> {
-    let run_dir = &deployment.place.run_dir;
+    let place = place_of(deployment)?;
+    let run_dir = &place.run_dir;
     if *run_dir != deployment.dir {
         make_dir(run_dir, PASSABLE)?;
         let origin = run_dir.join(ORIGIN);
         std::fs::write(&origin, deployment.dir.as_os_str().as_encoded_bytes())
             .map_err(DeployError::io("write", origin))?;
     }
-    make_dir(&deployment.nodes_dir(), PASSABLE)?;
-    let agent = &deployment.place.programs.agent;
+    make_dir(&place.nodes_dir(), PASSABLE)?;
+    let agent = &place.programs.agent;
     if *agent == agent_copy(run_dir) && !agent.exists() {
         let bin = run_dir.join("bin");
         make_dir(&bin, PASSABLE)?;

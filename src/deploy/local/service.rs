@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use labrun_agent::supervise::{Publish, Restart, Spec};
 
-use super::node::LOG_FILE;
-use crate::deploy::{DeployError, Place, Programs};
+use crate::deploy::deployment::LOG_FILE;
+use crate::deploy::{DeployError, LocalPlace, Programs};
 use crate::lab::model::AgentKind;
 use crate::topology::{NodePlan, Service};
 
@@ -39,7 +39,7 @@ const POSTGRES_STOP_S: u64 = 30;
 const OTHER_STOP_S: u64 = 10;
 
 /// What the supervisor of the node in `dir` is to keep running.
-pub fn spec(node: &NodePlan, dir: &Path, place: &Place) -> Result<Spec, DeployError> {
+pub fn spec(node: &NodePlan, dir: &Path, place: &LocalPlace) -> Result<Spec, DeployError> {
     let (program, args) = command(node, dir, &place.programs)?;
     let publish = node.publish.iter().map(|port| Publish {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port.host_port)),

@@ -108,6 +108,38 @@ pub async fn kill_all(dir: &Path) -> Result<(), DeployError> {
     })
 }
 
+/// SIGSTOP every process of the node, again and again until all have stopped: one may fork while we look.
+pub async fn freeze(dir: &Path) -> Result<(), DeployError> {
+    let frozen = until::<(), DeployError, _, _, _>(
+        KILL_LIMIT,
+        |_, _| (),
+        || async {
+            let going: Vec<_> = pids_in(dir).into_iter().filter(|pid| !is_stopped(*pid)).collect();
+            match going.iter().try_for_each(|pid| signal(*pid, Signal::SIGSTOP)) {
+                Ok(()) if going.is_empty() => Answer::Done(()),
+                Ok(()) => Answer::NotYet(format!("processes {going:?} still run")),
+                Err(error) => Answer::Never(error),
+            }
+        },
+    );
+    frozen.await.map_err(|unmet| match unmet {
+        crate::wait::Unmet::Never(error) => error,
+        timed_out => DeployError::process(format!("freeze all of {}", dir.display()), timed_out),
+    })
+}
+
+/// SIGCONT every process of the node.
+pub fn thaw(dir: &Path) -> Result<(), DeployError> {
+    pids_in(dir).iter().try_for_each(|pid| signal(*pid, Signal::SIGCONT))
+}
+
+/// Whether a process is stopped (`T`), or has ended and is not yet collected: neither runs.
+fn is_stopped(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or_default().trim_start().chars().next();
+    matches!(state, None | Some('T' | 't' | 'Z' | 'X'))
+}
+
 /// Signal a process; fine where it is gone.
 pub fn signal(pid: i32, signal: Signal) -> Result<(), DeployError> {
     match kill(Pid::from_raw(pid), signal) {
@@ -122,17 +154,14 @@ pub fn status(dir: &Path) -> Result<NodeStatus, DeployError> {
     let status = Status::read(dir).filter(|_| supervised);
     Ok(match status {
         Some(Status { state: State::Running | State::Stopping, service_pid: Some(pid), restarts, .. }) => {
-            NodeStatus::Running { pid: pid.unsigned_abs(), restarts }
+            if is_stopped(pid) { NodeStatus::Frozen } else { NodeStatus::Running { pid: pid.unsigned_abs(), restarts } }
         }
-        Some(status) => NodeStatus::Failing { last_exit: describe(status.last_exit.as_ref()) },
+        Some(status) => {
+            NodeStatus::Failing { last_exit: describe(status.last_exit.as_ref()), restarts: status.restarts }
+        }
         None if pids_in(dir).is_empty() => NodeStatus::Stopped,
-        None => NodeStatus::Failing { last_exit: "its supervisor is gone, processes are left".to_owned() },
+        None => NodeStatus::Failing { last_exit: "its supervisor is gone, processes are left".to_owned(), restarts: 0 },
     })
-}
-
-/// How often the supervisor has had to start the service again.
-pub fn restarts(dir: &Path) -> u32 {
-    Status::read(dir).map_or(0, |status| status.restarts)
 }
 
 fn describe(exit: Option<&LastExit>) -> String {

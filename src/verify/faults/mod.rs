@@ -200,7 +200,8 @@ async fn took_effect(kind: FaultKind, node: &str, world: &dyn World) -> Result<(
             Ok(NodeStatus::Stopped) if !wants_running => Answer::Done(()),
             Ok(NodeStatus::Running { pid, .. }) => Answer::NotYet(format!("{node} still runs (pid {pid})")),
             Ok(NodeStatus::Stopped) => Answer::NotYet(format!("{node} does not run yet")),
-            Ok(NodeStatus::Failing { last_exit }) => Answer::NotYet(format!("{node} keeps failing: {last_exit}")),
+            Ok(NodeStatus::Frozen) => Answer::NotYet(format!("{node} is frozen")),
+            Ok(NodeStatus::Failing { last_exit, .. }) => Answer::NotYet(format!("{node} keeps failing: {last_exit}")),
             Err(error) => Answer::Never(error.to_string()),
         },
     )

@@ -27,7 +27,7 @@ pub(super) async fn run(step: &LogsStep, stage: &Stage<'_>) -> Attempt {
     let last = step.last.unwrap_or(LAST).min(MOST);
     let shown = &lines[lines.len().saturating_sub(last)..];
     let node = stage.world.deployment().node(&target.node);
-    let path = node.map(|node| node.log.display().to_string()).unwrap_or_default();
+    let path = node.map(|node| node.log()).unwrap_or_default();
     Ok(Seen {
         unmet: None,
         observation: Observation {

@@ -16,7 +16,7 @@ use serde_json::json;
 use self::cluster::Cluster;
 use super::{Dial, Session, World};
 use crate::deploy::{
-    BackendKind, DeployError, DeployedNode, Deployment, ExecOutput, NodeStatus, Options, Phase, Place, Programs,
+    DeployError, DeployedNode, Deployment, ExecOutput, Home, LocalPlace, NodeStatus, Options, Phase, Place, Programs,
 };
 use crate::lab::Loaded;
 use crate::lab::model::HttpMethod;
@@ -107,9 +107,9 @@ fn deployment(loaded: &Loaded, dir: &Path) -> Deployment {
             Service::Haproxy { sql_port, stats_port } => (sql_port, Some(stats_port)),
         };
         let at = |port: u16| SocketAddr::from((node.address, port));
-        let (log, dir) = (dir.join("log"), dir.to_owned());
+        let home = Home::Dir(dir.to_owned());
         let (name, service) = (node.name.clone(), node.service.clone());
-        DeployedNode { name, service, main: at(main), side: side.map(at), published: vec![], log, dir }
+        DeployedNode { name, service, main: at(main), side: side.map(at), published: vec![], home }
     };
     Deployment {
         format: "labrun-deployment/v1".to_owned(),
@@ -117,12 +117,16 @@ fn deployment(loaded: &Loaded, dir: &Path) -> Deployment {
         dir: dir.to_owned(),
         lab_source: loaded.source.clone(),
         lab_sha256: loaded.sha256.clone(),
-        backend: BackendKind::Local,
         phase: Phase::Ready,
         created: "2026-11-23T06:12:40Z".to_owned(),
         ready_after_ms: Some(1),
         options: Options::default(),
-        place: Place { run_dir: dir.to_owned(), user: None, block: [127, 60, 1], programs: Programs::default() },
+        place: Place::Local(LocalPlace {
+            run_dir: dir.to_owned(),
+            user: None,
+            block: [127, 60, 1],
+            programs: Programs::default(),
+        }),
         nodes: plan.nodes.iter().map(node).collect(),
         plan,
     }

@@ -1,0 +1,70 @@
+//! The docker backend: nodes as containers that labrun makes, in a network of the deployment's own.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::containers::{self, Reached};
+use super::local::{Remains, take_down};
+use super::{Backend, DeployError, Deployment, ExecOutput, NodeStatus, Progress, waves};
+use crate::engine::Address;
+
+/// Nodes as containers that labrun makes.
+#[derive(Debug)]
+pub struct Docker(Reached);
+
+impl Docker {
+    /// On the engine at `address`.
+    pub fn at(address: &Address) -> Docker {
+        Docker(Reached::at(address))
+    }
+}
+
+#[async_trait]
+impl Backend for Docker {
+    async fn up(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<(), DeployError> {
+        waves::up(deployment, self, &[], progress).await
+    }
+
+    async fn start(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        containers::start(self.0.engine().await?, deployment, node).await
+    }
+
+    async fn stop(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        containers::stop(self.0.engine().await?, deployment, node).await
+    }
+
+    async fn kill(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        containers::kill(self.0.engine().await?, deployment, node).await
+    }
+
+    async fn freeze(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        containers::freeze(self.0.engine().await?, deployment, node).await
+    }
+
+    async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
+        containers::thaw(self.0.engine().await?, deployment, node).await
+    }
+
+    async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError> {
+        containers::status(self.0.engine().await?, deployment, node).await
+    }
+
+    async fn exec(
+        &self,
+        deployment: &Deployment,
+        node: &str,
+        argv: &[String],
+        limit: Duration,
+    ) -> Result<ExecOutput, DeployError> {
+        containers::exec(self.0.engine().await?, deployment, node, argv, limit).await
+    }
+
+    async fn logs(&self, deployment: &Deployment, node: &str, offset: u64) -> Result<(String, u64), DeployError> {
+        containers::logs(self.0.engine().await?, deployment, node, offset).await
+    }
+
+    async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
+        take_down(&Remains::of(deployment), progress).await
+    }
+}
