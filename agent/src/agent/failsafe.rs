@@ -1,7 +1,6 @@
 //! Failsafe mode: asking the members, and answering a leader that asks.
 
-use std::time::Duration;
-
+use indexmap::IndexMap;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -10,16 +9,7 @@ use super::state::Agent;
 use crate::api::peers::{self, Access};
 use crate::clock::Moment;
 use crate::cluster::Lsn;
-use crate::decide::failsafe::{self, Agreed, Call};
-
-/// What the members have answered.
-pub(super) struct Answers {
-    /// When the first was asked, and for how long all have then agreed.
-    asked: Moment,
-    lasts: Duration,
-    /// Why somebody did not agree.
-    refused: Option<String>,
-}
+use crate::decide::failsafe::{self, Agreed, Answers, Call};
 
 impl Agent {
     /// Asks all members; each must agree.
@@ -27,29 +17,31 @@ impl Agent {
         let asked = Moment::now();
         self.view.facts.failsafe_asked = Some(asked);
         let (events, access) = (self.events.clone(), self.peers.borrow().clone());
-        let lasts = self.view.settings.ttl;
         let body = call.to_json();
         tokio::spawn(async move {
             let mut tasks = JoinSet::new();
             for (name, url) in members {
                 tasks.spawn(ask_one(access.clone(), name, url, body.clone()));
             }
-            let mut refused = None;
+            let mut said = Ok(IndexMap::new());
             while let Some(joined) = tasks.join_next().await {
-                refused = refused.or(joined.unwrap_or_else(|error| Some(error.to_string())));
+                match joined.unwrap_or_else(|error| Err(error.to_string())) {
+                    Ok((name, Some(position))) => drop(said.as_mut().map(|said| said.insert(name, position))),
+                    Ok(_) => {}
+                    Err(reason) => said = said.and(Err(reason)),
+                }
             }
-            let _ = events.send(Event::Failsafe(Answers { asked, lasts, refused })).await;
+            let _ = events.send(Event::Failsafe(Answers { asked, said })).await;
         });
     }
 
     /// All must have agreed; then nobody takes the lease before the agreement of the first is over.
     pub(super) fn failsafe_answered(&mut self, answers: Answers) {
-        match answers.refused {
-            None => {
-                self.view.dcs.failsafe_until = self.view.dcs.failsafe_until.max(answers.asked + answers.lasts);
-                self.watchdog.keepalive(self.times());
-            }
-            Some(reason) => tracing::warn!("not all members agree that this node goes on as the leader: {reason}"),
+        if let Err(reason) = &answers.said {
+            tracing::warn!("not all members agree that this node goes on as the leader: {reason}");
+        }
+        if self.view.learn_failsafe(answers, Moment::now()) {
+            self.watchdog.keepalive(self.times());
         }
     }
 
@@ -65,17 +57,19 @@ impl Agent {
     }
 }
 
-/// Why this member does not agree; tried twice, as Patroni does.
-async fn ask_one(access: Access, name: String, url: String, body: String) -> Option<String> {
+/// How far this member is, if it agrees and tells; else why it does not. Tried twice, as Patroni does.
+async fn ask_one(access: Access, name: String, url: String, body: String) -> Result<(String, Option<Lsn>), String> {
     let endpoint = url.rsplit_once('/').map_or(url.as_str(), |(base, _)| base).to_owned() + "/failsafe";
     let mut reply = peers::call(&access, "POST", &endpoint, Some(body.clone())).await;
     if reply.is_none() {
         reply = peers::call(&access, "POST", &endpoint, Some(body)).await;
     }
-    let Some(reply) = reply else {
-        return Some(format!("{name} does not answer on {endpoint}"));
-    };
+    let reply = reply.ok_or_else(|| format!("{name} does not answer on {endpoint}"))?;
     let text = String::from_utf8_lossy(&reply.body).into_owned();
     tracing::info!("Got response from {name} {endpoint}: {text}");
-    (reply.code != 200 || text != "Accepted").then(|| format!("{name} answers {} {text}", reply.code))
+    if reply.code != 200 || text != "Accepted" {
+        return Err(format!("{name} answers {} {text}", reply.code));
+    }
+    let position = reply.headers.get("lsn").and_then(|lsn| lsn.to_str().ok()?.parse().ok());
+    Ok((name, position.map(Lsn)))
 }

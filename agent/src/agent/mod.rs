@@ -53,7 +53,7 @@ enum Event {
     Peers(decide::Peers),
     LeaderTimeline(Result<decide::LeaderTimeline, postgres::Error>),
     /// All members were asked in failsafe mode.
-    Failsafe(failsafe::Answers),
+    Failsafe(decide::failsafe::Answers),
     Request(api::Request),
     Terminate,
     Reload,

@@ -78,6 +78,7 @@ impl Agent {
         if self.view.dcs.reachable && self.leads() {
             // What the members have granted is needed no more.
             self.view.dcs.failsafe_until = Moment::default();
+            self.view.facts.failsafe_refusals = 0;
         }
         if self.leads() {
             self.watchdog.keepalive(self.times());

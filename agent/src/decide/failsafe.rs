@@ -4,6 +4,14 @@
 //! A member that agrees does not race for ttl. So the leader's lease reaches until ttl after it *asked*, if all have
 //! agreed: nobody's agreement can end before that. The members are those of the failsafe key, and nobody who is not
 //! named there may lead.
+//!
+//! Patroni demotes at the first loop in which somebody does not answer. That is more than safety asks for: the last
+//! agreement still holds. But it is what the documentation promises ("if a response isn't received from all of them
+//! the primary is demoted"), and who operates a cluster counts on it: a primary without its replicas would otherwise
+//! take writes for most of ttl that nobody else has. So members are asked every loop_wait while the leader lives on
+//! their word, and once they have failed to agree twice in a row, a second apart (a REST server that restarts is no
+//! reason), their last word is given back. What the leader's own session still covers it keeps: that it needed
+//! nobody's word for.
 
 use std::time::Duration;
 
@@ -39,6 +47,42 @@ impl Call {
     }
 }
 
+/// What the members have answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers {
+    /// When the first was asked.
+    pub asked: Moment,
+    /// How far each is, if all agree; else who does not, and why.
+    pub said: Result<IndexMap<String, Lsn>, String>,
+}
+
+/// After members that did not all agree, they are asked again this soon.
+const AGAIN: Duration = Duration::from_secs(1);
+/// So many refusals in a row are taken for final.
+const FINAL: u32 = 2;
+
+impl View {
+    /// All members were asked. True if all have agreed, until ttl after that.
+    pub fn learn_failsafe(&mut self, answers: Answers, now: Moment) -> bool {
+        match answers.said {
+            Ok(positions) => {
+                self.dcs.failsafe_until = self.dcs.failsafe_until.max(answers.asked + self.settings.ttl);
+                (self.facts.failsafe_refusals, self.facts.failsafe_positions) = (0, positions);
+                true
+            }
+            Err(_) => {
+                self.facts.failsafe_refusals = self.facts.failsafe_refusals.saturating_add(1);
+                if self.facts.failsafe_refusals >= FINAL {
+                    // Just enough is left for a clean stop, unless the session's own lease is longer.
+                    let left = now + super::margin(Duration::from_millis(self.dcs.session_timeout));
+                    self.dcs.failsafe_until = self.dcs.failsafe_until.min(left);
+                }
+                false
+            }
+        }
+    }
+}
+
 /// What this node has agreed to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreed {
@@ -59,7 +103,8 @@ pub(super) fn key(view: &View, cluster: &Cluster) -> Option<Write> {
     (key.map(|key| &key.value) != Some(&members)).then_some(Write::Failsafe { members, version })
 }
 
-/// The DCS is away and we lead: ask, once a third of the lease is over, and again as often as that.
+/// The DCS is away and we lead: ask, once a third of the lease is over; from then on every loop_wait, and at least as
+/// often as that.
 pub(super) fn ask(view: &View, now: Moment) -> Option<Decision> {
     let cluster = view.dcs.cluster.as_ref()?;
     let led = cluster.leader_name() == Some(&view.me.name);
@@ -69,17 +114,9 @@ pub(super) fn ask(view: &View, now: Moment) -> Option<Decision> {
     if !view.settings.failsafe_mode || view.settings.pause || !led || !serves {
         return None;
     }
-    let until = view.dcs.session_until.max(view.dcs.failsafe_until);
-    let left = now.until(until).saturating_sub(view.settings.ttl * 2 / 3);
-    let again = view.facts.failsafe_asked.map_or(Duration::ZERO, |asked| now.until(asked + view.settings.loop_wait));
-    let wait = left.max(again);
+    let wait = now.until(due(view, now));
     if !wait.is_zero() {
-        let status = if is_active(view, now) {
-            "continue to run as a leader because failsafe mode is enabled and all members are accessible"
-        } else {
-            "ZooKeeper is not accessible"
-        };
-        return Some(Decision::wait(status).recheck(wait));
+        return Some(in_between(view, cluster, now).recheck(wait));
     }
     let others = key.value.iter().filter(|(name, _)| **name != view.me.name);
     let members = others.map(|(name, url)| (name.clone(), url.clone())).collect();
@@ -90,7 +127,45 @@ pub(super) fn ask(view: &View, now: Moment) -> Option<Decision> {
         slots: view.pg.server.as_ref().map(|server| slots::published(view, cluster, server)).unwrap_or_default(),
     };
     let ask = Action::AskFailsafe { members, call };
-    Some(Decision::act("ZooKeeper is not accessible: asking all members in failsafe mode", ask))
+    let mut decision = in_between(view, cluster, now);
+    if !is_active(view, now) {
+        decision.status = "ZooKeeper is not accessible: asking all members in failsafe mode".into();
+    }
+    Some(decision.then(ask))
+}
+
+/// When the members are to be asked.
+fn due(view: &View, now: Moment) -> Moment {
+    let third = view.settings.ttl / 3;
+    let often = view.settings.loop_wait.min(third);
+    match view.facts.failsafe_asked {
+        Some(asked) if (1..FINAL).contains(&view.facts.failsafe_refusals) => asked + AGAIN.min(often),
+        Some(asked) if is_active(view, now) => asked + often,
+        asked => {
+            let lease = Moment(view.dcs.session_until.0.saturating_sub((third * 2).as_millis() as u64));
+            lease.max(asked.map_or(lease, |asked| asked + often))
+        }
+    }
+}
+
+/// What the leader does while it lives on, and what it says. Slots of members that stream from others are moved on as
+/// far as those have told; none is made or dropped, since the picture of the DCS is an old one.
+fn in_between(view: &View, cluster: &Cluster, now: Moment) -> Decision {
+    let mut decision = Decision::wait(match (is_active(view, now), view.facts.failsafe_refusals) {
+        (true, 0) => "continue to run as a leader because failsafe mode is enabled and all members are accessible",
+        (true, _) => "failsafe mode: not all members are accessible; asking them once more before demoting",
+        (false, _) => "ZooKeeper is not accessible",
+    });
+    if let Some(server) = view.pg.server.as_ref().filter(|_| is_active(view, now)) {
+        let mut cluster = cluster.clone();
+        for (name, position) in &view.facts.failsafe_positions {
+            if let Some(member) = cluster.members.get_mut(name) {
+                member.data.xlog_location = member.data.xlog_location.max(Some(*position));
+            }
+        }
+        decision.actions = slots::chores(view, &cluster, server).into_iter().filter_map(moved_on).collect();
+    }
+    decision
 }
 
 /// The answer to a leader that asks: our WAL position, if we follow it.
@@ -226,10 +301,62 @@ mod tests {
         assert_eq!(wanted(&view), []);
         view.facts.failsafe_asked = Some(Moment(NOW.0 - 10_000));
         assert!(matches!(first(&view), Action::AskFailsafe { .. }));
-        // What was granted counts as the lease does.
+        // On their word alone they are asked as often.
         view.dcs.failsafe_until = NOW + Duration::from_secs(21);
+        assert!(matches!(first(&view), Action::AskFailsafe { .. }));
+        view.facts.failsafe_asked = Some(Moment(NOW.0 - 9_999));
         assert_eq!(wanted(&view), []);
         assert!(is_active(&view, NOW));
+    }
+
+    fn answers(said: Result<&[(&str, u64)], &str>) -> Answers {
+        let positions = |said: &[(&str, u64)]| said.iter().map(|(name, lsn)| (name.to_string(), Lsn(*lsn))).collect();
+        Answers { asked: NOW, said: said.map(positions).map_err(str::to_owned) }
+    }
+
+    #[test]
+    fn members_that_fail_to_agree_twice_in_a_row_end_what_they_have_granted_and_not_the_sessions_lease() {
+        let mut view = cut_off(31);
+        view.dcs.session = None;
+        assert!(view.learn_failsafe(answers(Ok(&[])), NOW));
+        assert_eq!((view.dcs.failsafe_until, guard(&view, NOW)), (NOW + Duration::from_secs(30), None));
+        assert!(decide(&view, NOW).status.contains("all members are accessible"));
+        view.facts.failsafe_asked = Some(NOW);
+        assert!(!view.learn_failsafe(answers(Err("pg2 does not answer")), NOW));
+        assert_eq!(guard(&view, NOW), None);
+        let decision = decide(&view, NOW);
+        assert!(decision.status.contains("not all members are accessible"), "{}", decision.status);
+        assert_eq!(decision.recheck, Duration::from_secs(1));
+        let soon = NOW + Duration::from_secs(1);
+        assert!(matches!(decide(&view, soon).actions[..], [Action::AskFailsafe { .. }]));
+        let mut back = view.clone();
+        assert!(back.learn_failsafe(answers(Ok(&[])), soon));
+        assert!(!back.learn_failsafe(answers(Err("pg2 does not answer")), soon));
+        assert_eq!(guard(&back, soon), None, "the count begins anew");
+        assert!(!view.learn_failsafe(answers(Err("pg2 does not answer")), soon));
+        let stop = guard(&view, soon).map(|decision| decision.actions);
+        assert_eq!(stop, Some(vec![Job::Stop { mode: StopMode::Fast { checkpoint: false } }.into()]));
+        let mut view = cut_off(10);
+        view.facts.failsafe_refusals = 1;
+        assert!(!view.learn_failsafe(answers(Err("pg2 does not answer")), NOW));
+        assert_eq!(guard(&view, NOW), None, "the session's lease lasts for 20 s more");
+    }
+
+    #[test]
+    fn the_leader_moves_the_slots_of_members_that_stream_from_others_on_as_far_as_they_have_told() {
+        let mut view = cut_off(31);
+        view.dcs.session = None;
+        add_member(&mut view, "pg3", "127.0.1.3");
+        let pg3 = &mut view.dcs.cluster.as_mut().unwrap().members["pg3"].data;
+        pg3.tags.insert("replicatefrom".into(), "pg2".into());
+        let slot = Slot { name: "pg3".into(), position: Lsn(1), ..Slot::default() };
+        view.pg.server.as_mut().unwrap().slots.push(slot);
+        view.facts.failsafe_asked = Some(NOW);
+        view.learn_failsafe(answers(Ok(&[])), NOW);
+        assert_eq!(wanted(&view), []);
+        view.learn_failsafe(answers(Ok(&[("pg2", 8), ("pg3", 9)])), NOW);
+        let advance = vec![("pg3".to_string(), 9)];
+        assert_eq!(wanted(&view), [Chore::Slots { create: vec![], drop: vec![], advance }.into()]);
     }
 
     #[test]

@@ -363,6 +363,10 @@ pub struct Facts {
     pub stop_mode: Option<StopMode>,
     /// When the members were last asked in failsafe mode.
     pub failsafe_asked: Option<Moment>,
+    /// How often in a row not all of them agreed.
+    pub failsafe_refusals: u32,
+    /// How far they were when all last agreed.
+    pub failsafe_positions: IndexMap<String, Lsn>,
     /// The leader that we have last agreed to follow in failsafe mode.
     pub failsafe: Option<Agreed>,
     /// When we first saw that there is no leader.

@@ -52,7 +52,7 @@ pub(super) fn retained(view: &View, cluster: &Cluster, now: Moment) -> Vec<Strin
 }
 
 fn all_wanted(view: &View, cluster: &Cluster) -> IndexMap<String, Wanted> {
-    let leads = view.leads();
+    let leads = view.leads() || view.holds_lease(view.made);
     // A replica takes the leader's word for who went not long ago.
     let retained = match leads {
         true => retained(view, cluster, view.pg.observed),

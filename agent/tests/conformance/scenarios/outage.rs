@@ -149,6 +149,37 @@ pub async fn failsafe_needs_everyone(stage: &Stage) {
     cluster.nothing_lost(writer, leader).await;
 }
 
+/// With failsafe mode no slot holds WAL back while ZooKeeper is away: the members tell the leader how far they are, and
+/// the leader tells them of its slots. Here the third node replicates from the second.
+pub async fn failsafe_moves_slots_on(stage: &Stage) {
+    let dcs = json!({"failsafe_mode": true, "slots": {"keeper": {"type": "physical"}}});
+    let cascade = json!({"tags": {"replicatefrom": "pg2"}});
+    let cluster = stage.cluster(3).dcs(dcs).node(2, cascade).started().await;
+    until("the failsafe key names all members", async || {
+        let key = cluster.dcs.json("failsafe").await?;
+        ensure(key.as_object().is_some_and(|names| names.len() == 3), || key.to_string())
+    })
+    .await;
+    stage.zookeeper.stop();
+    until("the leader lives on by its members' word", async || {
+        let status = cluster[0].status().await?;
+        ensure(status["failsafe_mode_is_active"] == true, || status.to_string())
+    })
+    .await;
+    cluster[0].execute("create table during as select generate_series(1, 1000) as id").await;
+    let written = cluster[0].value("select pg_current_wal_lsn()").await.unwrap();
+    cluster[0].execute(&format!("select pg_replication_slot_advance('keeper', '{written}')")).await;
+    let moved =
+        |slot: &str| format!("select restart_lsn >= '{written}' from pg_replication_slots where slot_name = '{slot}'");
+    // Those of the nodes that stream from where they are, and then those that only the agents can move.
+    for (node, slot) in [(0, "pg2"), (1, "pg3"), (0, "pg3"), (1, "keeper"), (2, "keeper"), (2, "pg2"), (1, "pg1")] {
+        cluster.shows(node, &moved(slot), "t").await;
+    }
+    cluster[0].is_primary().await.unwrap();
+    stage.zookeeper.start().await;
+    assert_eq!(cluster.ready().await, 0);
+}
+
 /// What a member says to a leader that asks whether it may go on.
 pub async fn failsafe_requests(stage: &Stage) {
     let cluster = stage.cluster(2).started().await;
