@@ -11,7 +11,7 @@ use crate::decide::{Chore, Job, StartAs, StopMode, Upstream};
 use crate::guard::Given;
 use crate::postgres::conf::Wanted;
 use crate::postgres::postmaster::{self, Postmaster};
-use crate::postgres::{Error, chores, clone, custom, datadir, initdb, promote, rewind, slots, start, stop};
+use crate::postgres::{Error, archive, chores, clone, custom, datadir, initdb, promote, rewind, slots, start, stop};
 
 pub(super) struct Context {
     pub(super) config: Arc<Config>,
@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context, job: &Job) -> Result<(), Error> {
             None => Err(Error::Other("PostgreSQL is down".into())),
         },
         Job::CrashRecover => rewind::crash_recover(config, settings).await,
-        Job::Rewind { from, .. } => rewind::rewind(config, from).await,
+        Job::Rewind { from, .. } => rewind::rewind(config, settings, from).await,
         Job::SetAside => datadir::set_aside(&config.data_dir).await,
         Job::CopySlots { names, from, follow } => copy_slots(context, names, from, follow).await,
         Job::Restart(how) => restart(context, how).await,
@@ -122,6 +122,9 @@ async fn copy_slots(
 
 async fn start(context: &Context, how: &StartAs) -> Result<(), Error> {
     let config = &*context.config;
+    if matches!(how, StartAs::Standby(_)) && context.settings.standby_cluster.is_some() {
+        archive::shutdown_checkpoint(config).await;
+    }
     // A primary starts with whatever names it had: until they are known to be right, commits wait.
     let names = chores::sync_names_in_file(config);
     let wanted = start::wanted(config, how, &names).await;

@@ -15,6 +15,8 @@ pub struct Read {
     pub can_rewind: bool,
     /// Settings that a standby must not have lower than its primary had.
     pub at_least: Vec<(&'static str, u64)>,
+    /// The WAL file from which on the last checkpoint replays; of a shutdown checkpoint the one that it is in.
+    pub redo_file: Option<String>,
 }
 
 /// Names of those settings in pg_controldata's output and in the configuration.
@@ -61,6 +63,7 @@ fn parse(text: &str) -> Option<Read> {
             backup_label: false,
         },
         can_rewind: checksums || field("wal_log_hints setting") == Some("on"),
+        redo_file: field("Latest checkpoint's REDO WAL file").map(str::to_owned),
         at_least: AT_LEAST.iter().filter_map(|(printed, name)| Some((*name, number(printed)?))).collect(),
     })
 }
@@ -74,6 +77,7 @@ Database system identifier:           7711250164351395772
 Database cluster state:               shut down
 Latest checkpoint location:           0/2000060
 Latest checkpoint's REDO location:    0/2000028
+Latest checkpoint's REDO WAL file:    000000030000000000000002
 Latest checkpoint's TimeLineID:       3
 Minimum recovery ending location:     0/0
 Min recovery ending loc's timeline:   0
@@ -89,6 +93,7 @@ Data page checksum version:           0
         assert_eq!((read.control.state, read.control.timeline), (ControlState::ShutDown, 3));
         assert_eq!(read.control.checkpoint, "0/2000060".parse().unwrap());
         assert!(read.can_rewind);
+        assert_eq!(read.redo_file.as_deref(), Some("000000030000000000000002"));
         assert_eq!(read.at_least, [("max_connections", 100)]);
         assert!(!parse(&TEXT.replace("hints setting:                on", "hints setting: off")).unwrap().can_rewind);
         assert_eq!(parse("nothing"), None);

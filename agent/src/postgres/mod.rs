@@ -10,6 +10,7 @@
 //! * the `pgpass` file that the configuration names: passwords for replication and pg_rewind, mode 0600.
 
 mod accept;
+pub mod archive;
 mod branch;
 pub mod chores;
 pub mod clone;

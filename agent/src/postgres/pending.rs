@@ -92,7 +92,7 @@ async fn change(config: &Config, parameters: &Parameters, row: &Row) -> Option<P
 }
 
 /// The value that the files give to a start.
-async fn after_a_start(config: &Config, name: &str) -> Option<String> {
+pub(super) async fn after_a_start(config: &Config, name: &str) -> Option<String> {
     let mut command = program::command(&config.program("postgres"));
     let file = config.data_dir.join("postgresql.conf");
     command.arg("-D").arg(&config.data_dir).args(["-C", name]).arg(format!("--config-file={}", file.display()));

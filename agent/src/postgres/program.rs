@@ -48,16 +48,29 @@ pub(super) async fn run(mut command: Command) -> Result<String, Error> {
 pub(super) async fn call(line: &str, arguments: &[String], environment: &[(&str, &str)]) -> Result<(), Error> {
     let words = words(line).ok_or_else(|| Error::Other(format!("`{line}` is no command")))?;
     let mut command = command(Path::new(&words[0]));
-    command.args(&words[1..]).args(arguments).envs(environment.iter().copied()).process_group(0);
-    let program = Path::new(&words[0]).to_path_buf();
+    command.args(&words[1..]).args(arguments).envs(environment.iter().copied());
+    to_its_end(command).await
+}
+
+/// Runs a line as PostgreSQL runs its commands: by the shell, in the data directory.
+pub(super) async fn shell(line: &str, data_dir: &Path) -> Result<(), Error> {
+    let mut command = command(Path::new("/bin/sh"));
+    command.args(["-c", line]).current_dir(data_dir);
+    to_its_end(command).await
+}
+
+async fn to_its_end(mut command: Command) -> Result<(), Error> {
+    let program = Path::new(command.as_std().get_program()).to_path_buf();
+    command.process_group(0);
     let mut child = command.spawn().map_err(|source| Error::Program { program: program.clone(), source })?;
     let mut group = Group(child.id());
-    let status = child.wait().await.map_err(|source| Error::Program { program, source })?;
+    let status = child.wait().await.map_err(|source| Error::Program { program: program.clone(), source })?;
     group.0 = None;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Failed { program: words[0].clone(), status: status.to_string(), output: "see above".into() })
+    let program = program.display().to_string();
+    Err(Error::Failed { program, status: status.to_string(), output: "see above".into() })
 }
 
 /// A process group that ends when this is dropped.

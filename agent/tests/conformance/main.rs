@@ -63,6 +63,9 @@ scenarios! {
     failover::kill_node (basic);
     failover::restart_killed_agent;
     failover::rejoin_with_rewind (basic);
+    archive::rewind_archives_first;
+    archive::rewind_restores_from_the_archive;
+    archive::clusters_change_roles_by_an_archive;
     swap::swap_in_place (basic);
     swap::adopt_running_leader;
     ctl::ctl_reads (ctl);
@@ -132,6 +135,7 @@ scenarios! {
     outage::long_outage;
     outage::failsafe_mode;
     outage::failsafe_needs_everyone;
+    outage::failsafe_moves_slots_on;
     outage::failsafe_requests;
     watchdog::watchdog;
     watchdog::watchdog_required;

@@ -1,5 +1,6 @@
 //! What must hold, one function a behaviour.
 
+pub mod archive;
 pub mod bad;
 pub mod bootstrap;
 pub mod ctl;
