@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod node;
+pub mod shared_memory;
 pub mod zoo;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -71,6 +72,7 @@ impl Default for Setup {
 impl Lab {
     /// Starts the ZooKeeper; the nodes are prepared, not started.
     pub async fn new(test: &str, setup: Setup) -> Lab {
+        shared_memory::isolate();
         let folder = tempfile::Builder::new().prefix("labrun-agent-").tempdir().unwrap();
         let dir = folder.path().canonicalize().unwrap();
         std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
@@ -140,6 +142,7 @@ impl Drop for Lab {
             }
         }
         kill_all(&self.dir);
+        shared_memory::remove_left(&self.dir);
         drop(self.folder.take());
     }
 }

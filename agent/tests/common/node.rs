@@ -94,6 +94,7 @@ postgresql:
     - no-sync
 {postgresql}  parameters:
     unix_socket_directories: '.'
+    dynamic_shared_memory_type: mmap
 "
         )
     }

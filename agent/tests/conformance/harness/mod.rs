@@ -4,6 +4,8 @@
 //! `postgres.yml`, `agent.log`, `pgpass`, `data/`). Every process of the scenario has its working directory in
 //! there: that is how all of them are found and ended, and how a process that was left behind is noticed.
 
+#[path = "../../common/shared_memory.rs"]
+mod shared_memory;
 pub mod address;
 pub mod authority;
 pub mod cast;

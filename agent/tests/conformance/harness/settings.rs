@@ -34,7 +34,8 @@ pub fn base(scope: &str, name: &str, address: Ipv4Addr, zookeeper: &str, dir: &P
                         "max_replication_slots": 10,
                         "max_connections": 50,
                         "shared_buffers": "16MB",
-                        "fsync": "off"
+                        "fsync": "off",
+                        "dynamic_shared_memory_type": "mmap"
                     }
                 }
             },

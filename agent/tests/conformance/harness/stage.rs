@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::address::Block;
 use super::cluster::Plan;
 use super::process::{self, unprivileged_user};
+use super::shared_memory;
 use super::zookeeper::ZooKeeper;
 use super::{Cast, until};
 
@@ -124,6 +125,7 @@ impl Drop for Stage {
         if let Err(error) = process::kill_all(self.path()) {
             eprintln!("{error}");
         }
+        shared_memory::remove_left(self.path());
         if std::thread::panicking() && std::env::var_os("LABRUN_CONFORMANCE_KEEP").is_some() {
             self.folder.disable_cleanup(true);
             eprintln!("its files stay in {}", self.path().display());
@@ -133,6 +135,7 @@ impl Drop for Stage {
 
 /// Perform `scenario` on a stage of its own.
 pub fn perform(name: &'static str, cast: Cast, scenario: impl AsyncFnOnce(&Stage)) {
+    shared_memory::isolate();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
