@@ -105,6 +105,15 @@ impl Fault {
         }
     }
 
+    /// When the lease of a leader that was killed is over: ZooKeeper ends its session, in steps of its tick.
+    pub async fn lease_ends(self, lab: &Lab) -> Option<Instant> {
+        let ends = lab.cluster.dcs.vanishes("leader");
+        match self {
+            Fault::Kill => tokio::time::timeout(NO_FAILOVER, ends).await.ok()?.ok(),
+            _ => None,
+        }
+    }
+
     /// Undo what outlasts the outage.
     pub async fn undo(self, lab: &Lab, leader: usize) {
         let node = &lab.cluster[leader];

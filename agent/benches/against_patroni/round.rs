@@ -138,7 +138,8 @@ impl Round<'_> {
         let injected = Instant::now();
         logs.mark(injected, &format!("{}: injected on {}", fault.name(), lab.cluster[leader].name));
         fault.inject(stage, lab, leader).await;
-        let happened = fault.takes_its_course(stage, leader, &writer).await;
+        let (happened, lease_ended) =
+            tokio::join!(fault.takes_its_course(stage, leader, &writer), fault.lease_ends(lab));
         let waited = injected.elapsed();
         if happened {
             settled(&writer).await;
@@ -156,15 +157,18 @@ impl Round<'_> {
         settled(&writer).await;
         let record = writer.finish();
         for (direct, name) in [(true, "direct"), (false, "proxy")] {
-            let gap = gap_after(&record, injected, direct);
-            if let Some((from, to)) = gap {
+            let pause = gap_after(&record, injected, direct);
+            if let Some((from, to)) = pause {
                 logs.mark(from, &format!("{}: no writes, {name}, from here", fault.name()));
                 logs.mark(to, &format!("{}: no writes, {name}, to here", fault.name()));
             }
             // A fault that was ended by us before anything happened says only how long it was watched.
-            let gap = gap.map_or(0.0, |(from, to)| (to - from).as_secs_f64());
+            let gap = pause.map_or(0.0, |(from, to)| (to - from).as_secs_f64());
             let value = if happened { gap } else { waited.as_secs_f64() };
             self.add_value(&format!("{}-{name}", fault.name()), value, !happened);
+            if let (true, Some((_, to)), Some(ended)) = (direct, pause, lease_ended) {
+                self.add(&format!("{}-reaction", fault.name()), to.saturating_duration_since(ended).as_secs_f64());
+            }
         }
         let present = writer::present(lab.cluster[leads].address).await.expect("the leader can be read");
         self.add(&format!("{}-lost", fault.name()), record.lost(&present).len() as f64);

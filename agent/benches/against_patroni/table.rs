@@ -30,6 +30,7 @@ pub const ROWS: &[Row] = &[
     row("crash-proxy", "postmaster killed: no writes, through HAProxy", "s", ""),
     row("kill-direct", "node killed: no writes, direct", "s", "≤ 30.5"),
     row("kill-proxy", "node killed: no writes, through HAProxy", "s", ""),
+    row("kill-reaction", "node killed: from the end of its ZooKeeper session to writes, direct", "s", "≤ 0.5"),
     row("kill-rejoin", "killed node started again, to synchronous standby", "s", "≤ 2"),
     row("hung-postgres-direct", "PostgreSQL hangs (SIGSTOP): no writes, direct", "s", "≤ 31"),
     row("hung-postgres-proxy", "PostgreSQL hangs: no writes, through HAProxy", "s", ""),
@@ -65,7 +66,8 @@ pub fn markdown(figures: &Figures) -> String {
         "# labrun-agent and Patroni\n\nThe same YAML, the same machine, in turn: {}. ttl 30, loop_wait 10, \
          retry_timeout 10, synchronous mode, HAProxy inter 3s fall 3 rise 2. *No writes* is the longest time between \
          two acknowledged writes; each cell is the smallest / the middle / the largest of its rounds ({}). A short \
-         time without writes is worth nothing where writes were lost: then two nodes took them at once.\n\n\
+         time without writes is worth nothing where writes were lost: then two nodes took them at once. ZooKeeper \
+         (tickTime 2000, for both) ends the session of a node that was killed within two seconds before or after 30 s.\n\n\
          | | labrun-agent | Patroni | to reach |\n| --- | ---: | ---: | ---: |\n",
         figures.machine,
         rounds(figures)

@@ -1,7 +1,7 @@
 //! The harness' own session with ZooKeeper: reading and writing the keys of one cluster.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -50,6 +50,19 @@ impl Dcs {
     pub async fn json(&self, key: &str) -> Result<Value, String> {
         let key = self.get(key).await?;
         serde_json::from_str(&key.data).map_err(|error| format!("{:?}: {error}", key.data))
+    }
+
+    /// When `key` goes, as ZooKeeper tells it; at once if it is not there.
+    #[allow(dead_code, reason = "the benchmark alone asks")]
+    pub async fn vanishes(&self, key: &str) -> Result<Instant, String> {
+        let path = self.path(key);
+        loop {
+            let (stat, watcher) = self.ask(async |client| client.check_and_watch_stat(&path).await).await?;
+            if stat.is_none() {
+                return Ok(Instant::now());
+            }
+            watcher.changed().await;
+        }
     }
 
     /// Write `key`, whatever it held.

@@ -4,8 +4,6 @@
 //! `postgres.yml`, `agent.log`, `pgpass`, `data/`). Every process of the scenario has its working directory in
 //! there: that is how all of them are found and ended, and how a process that was left behind is noticed.
 
-#[path = "../../common/shared_memory.rs"]
-mod shared_memory;
 pub mod address;
 pub mod authority;
 pub mod cast;
@@ -16,6 +14,8 @@ pub mod node;
 pub mod process;
 pub mod rest;
 pub mod settings;
+#[path = "../../common/shared_memory.rs"]
+mod shared_memory;
 pub mod sql;
 pub mod stage;
 pub mod wait;

@@ -13,8 +13,11 @@ fn archiving(folder: &Path) -> Value {
     json!({"postgresql": {"parameters": {
         "archive_mode": "on",
         "archive_command": format!("test -f {folder}/open && test ! -f {folder}/%f && cp %p {folder}/%f"),
-        "restore_command": format!("cp {folder}/%f %p"),
     }}})
+}
+
+fn restoring(folder: &Path) -> String {
+    format!("cp {}/%f %p", folder.display())
 }
 
 fn archive(stage: &Stage) -> PathBuf {
@@ -56,7 +59,9 @@ pub async fn rewind_restores_from_the_archive(stage: &Stage) {
     let folder = archive(stage);
     open(&folder);
     let dcs = json!({"member_slots_ttl": 0});
-    let cluster = stage.cluster(2).dcs(archiving(&folder)).dcs(dcs).started().await;
+    // The other node would restore from the archive what the leader writes alone.
+    let restore = json!({"postgresql": {"parameters": {"restore_command": restoring(&folder)}}});
+    let cluster = stage.cluster(2).dcs(archiving(&folder)).dcs(dcs).node(0, restore).started().await;
     cluster[0].execute("create table kept as select 1 as id").await;
     cluster[0].execute("checkpoint").await;
     cluster.caught_up(1, 0).await;
@@ -96,7 +101,7 @@ fn inode(cluster: &Cluster) -> u64 {
 pub async fn clusters_change_roles_by_an_archive(stage: &Stage) {
     let folder = archive(stage);
     open(&folder);
-    let restore = json!({"restore_command": format!("cp {}/%f %p", folder.display())});
+    let restore = json!({"restore_command": restoring(&folder)});
     let main = stage.cluster(1).dcs(archiving(&folder)).started().await;
     let source = json!({"host": main[0].address.to_string(), "port": 5432, "create_replica_methods": ["basebackup"]});
     let other = stage.cluster(1).named("other", "ot").dcs(archiving(&folder)).dcs(json!({"standby_cluster": source}));
