@@ -7,6 +7,7 @@ pub mod cli;
 pub mod deploy;
 pub mod engine;
 pub mod explain;
+pub mod images;
 pub mod import;
 pub mod lab;
 pub mod observe;

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use super::{Globals, exit, output};
 use crate::deploy::DeployError;
+use crate::engine::EngineError;
+use crate::images::ImageError;
 use crate::lab::{Code, Diagnostic, LabError};
 use crate::observe::SqlError;
 use crate::report::ReportError;
@@ -17,6 +19,14 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Deploy(#[from] DeployError),
+    /// The container engine.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Engine(#[from] EngineError),
+    /// With stand-in images.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Images(#[from] ImageError),
     /// The lab is not sound.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -88,6 +98,8 @@ impl CliError {
             CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
             CliError::Verify(VerifyError::UnknownPart { .. })
             | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => exit::USAGE,
+            CliError::Images(ImageError::Interrupted) => exit::INTERRUPTED,
+            CliError::Engine(_) | CliError::Images(_) => exit::FAILURE,
             CliError::Verify(_) | CliError::Report(_) => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,

@@ -11,6 +11,7 @@ pub mod exit;
 mod explain;
 mod export;
 mod globals;
+mod images;
 mod import;
 mod init;
 mod lint;
@@ -78,6 +79,8 @@ enum Command {
     Import(import::Args),
     /// Write a lab as something that runs without labrun.
     Export(export::Args),
+    /// Make, list or remove stand-ins for the official images.
+    Images(images::Args),
     /// Explain an error code: what it means and what to do.
     Explain(explain::Args),
     /// Make a new lab folder from the reference lab.
@@ -124,6 +127,7 @@ impl Command {
             Command::Lint(args) => args.run(globals),
             Command::Import(args) => args.run(globals),
             Command::Export(args) => args.run(globals),
+            Command::Images(args) => Box::pin(args.run(globals)).await,
             Command::Explain(args) => args.run(globals).map(|()| exit::OK),
             Command::Init(args) => args.run(globals),
             Command::Schema(args) => args.run(),

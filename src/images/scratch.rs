@@ -1,0 +1,54 @@
+//! A folder for the time of a build, removed at its end; and the right to build, which one process has at a time.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Uid;
+
+use super::ImageError;
+
+/// A folder that is removed when dropped.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// A new one, for this process alone.
+    pub fn new() -> Result<Scratch, ImageError> {
+        let path = std::env::temp_dir().join(format!("labrun-images-{}", std::process::id()));
+        std::fs::create_dir(&path).map_err(ImageError::io("make", &path))?;
+        Ok(Scratch(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Wait for the right to build. A second build of the same would only take the first one's time.
+pub async fn turn(waiting: impl FnOnce()) -> Result<Flock<File>, ImageError> {
+    let path = std::env::temp_dir().join(format!("labrun-images-{}.lock", Uid::effective()));
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = file.map_err(ImageError::io("open", &path))?;
+    let mut waiting = Some(waiting);
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, nix::Error::EWOULDBLOCK)) => file = back,
+            Err((_, errno)) => return Err(ImageError::io("lock", &path)(errno.into())),
+        }
+        if let Some(waiting) = waiting.take() {
+            waiting();
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
