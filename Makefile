@@ -4,7 +4,7 @@
 CARGO ?= cargo
 LANG_OF_REPORT ?= ru
 
-.PHONY: help run test build lint packages patroni simulate replay soak conformance soak-faults bench clean
+.PHONY: help run test build lint packages patroni simulate replay soak conformance soak-faults attached bench clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,6 +42,9 @@ conformance: packages patroni ## The agent's scenarios, also against Patroni (LA
 
 soak-faults: ## Random faults on a cluster of three under load; LABRUN_FAULTS (200) and LABRUN_FAULTS_SEED choose them.
 	LABRUN_FAULTS=$${LABRUN_FAULTS:-200} $(CARGO) test -p labrun-agent --features conformance --test conformance -- --exact labrun::random_faults --nocapture
+
+attached: packages build ## Twelve broken projects on Docker, each attached to and verified: a table of what is said (half an hour).
+	$(CARGO) test --test attached -- --ignored --exact live::twelve --nocapture
 
 patroni: ## Install the Patroni of PyPI into a folder of its own (LABRUN_PATRONI_DIR, or /opt/labrun-patroni).
 	@sh scripts/patroni.sh

@@ -3,6 +3,7 @@
 //! Arrows point one way: `cli -> verify, report, deploy -> topology -> lab`, `cli, report -> import -> lab`. The node agent's crate is used for
 //! the types of what the DCS holds, and for its supervisor, only.
 
+pub mod attach;
 pub mod cli;
 pub mod deploy;
 pub mod engine;

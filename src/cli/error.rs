@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use super::{Globals, exit, output};
+use crate::attach::AttachError;
 use crate::deploy::DeployError;
 use crate::engine::EngineError;
 use crate::images::ImageError;
@@ -19,6 +20,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Deploy(#[from] DeployError),
+    /// A cluster that cannot be attached to.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Attach(#[from] AttachError),
     /// The container engine.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -103,7 +108,10 @@ impl CliError {
             CliError::Verify(_) | CliError::Report(_) => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,
-            CliError::Deploy(error) => of_deploy(error),
+            CliError::Deploy(error) | CliError::Attach(AttachError::Deploy(error)) => of_deploy(error),
+            CliError::Attach(AttachError::Engine(_)) => exit::FAILURE,
+            CliError::Attach(AttachError::NotThere { .. } | AttachError::NoContainer { .. }) => exit::NOT_FOUND,
+            CliError::Attach(_) => exit::USAGE,
         }
     }
 

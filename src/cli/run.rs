@@ -23,7 +23,7 @@ impl Args {
             output::tell!("{} is ready after {}.{} s", deployment.name, ms / 1000, ms % 1000 / 100);
         }
         let loaded = lab::load(&self.deploy.lab)?;
-        let verified = self.what.verify(globals, &loaded, deployment).await?;
+        let verified = self.what.verify(globals, &loaded, deployment, Vec::new()).await?;
         let templates = Templates::of(&loaded.library)?;
         let written = report::write(&verified.run, &verified.dir, self.what.lang, &templates)?;
         report::tell(globals, &written)?;

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::{CliError, exit, output};
+use crate::attach::endpoints;
 use crate::lab::schema;
 
 /// Print the JSON Schema of the lab format, for editors.
@@ -20,6 +21,8 @@ enum Of {
     Lab,
     /// a file in checks/
     Check,
+    /// a file of endpoints, for `verify --attach`
+    Endpoints,
 }
 
 impl Args {
@@ -27,6 +30,7 @@ impl Args {
         output::json(match self.of {
             Of::Lab => schema::lab(),
             Of::Check => schema::check(),
+            Of::Endpoints => endpoints::schema(),
         })?;
         Ok(exit::OK)
     }

@@ -4,10 +4,11 @@ use std::io::IsTerminal;
 
 use tokio::task::JoinHandle;
 
-use super::deploy::interrupted;
+use super::deploy::{USUAL_LAB, interrupted};
 use super::{CliError, Globals, exit, output};
+use crate::attach::{self, Attached, Source};
 use crate::deploy::{Deployment, Lock};
-use crate::lab::model::Lang;
+use crate::lab::model::{Lang, Text};
 use crate::lab::{self, Loaded};
 use crate::verify::terminal::summary;
 use crate::verify::{
@@ -17,8 +18,11 @@ use crate::verify::{
 /// Run the checks against a deployment.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
-    /// The lab with the checks [default: the one that was deployed]
+    /// The lab with the checks [default: the one that was deployed; the reference lab with --attach]
     lab: Option<String>,
+    /// Verify a cluster that somebody else started: compose:DIR, docker:PROJECT, or a file of endpoints (docs/attach.md).
+    #[arg(long, value_name = "SOURCE")]
+    attach: Option<Source>,
     #[command(flatten)]
     pub what: What,
 }
@@ -36,6 +40,9 @@ pub struct What {
 
 impl Args {
     pub async fn run(self, globals: &Globals) -> Result<u8, CliError> {
+        if let Some(source) = &self.attach {
+            return self.attached(globals, source).await;
+        }
         let deployment = globals.deployment()?;
         let _lock = Lock::take(&deployment.dir, "labrun verify")?;
         let loaded = lab::load(self.lab.as_deref().unwrap_or(&deployment.lab_source))?;
@@ -45,13 +52,38 @@ impl Args {
                 loaded.source
             );
         }
-        let verified = self.what.verify(globals, &loaded, &deployment).await?;
-        if !globals.json {
-            let option = globals.name_option(&deployment.name);
-            output::tell!("The run: {}", verified.dir.display());
-            output::tell!("Its report: labrun report{option}");
-        }
+        let verified = self.what.verify(globals, &loaded, &deployment, Vec::new()).await?;
+        tell_where(globals, &deployment, &verified);
         Ok(code(&verified))
+    }
+
+    /// Find the cluster, verify it, and leave it as it was found.
+    async fn attached(&self, globals: &Globals, source: &Source) -> Result<u8, CliError> {
+        let loaded = lab::load(self.lab.as_deref().unwrap_or(USUAL_LAB))?;
+        output::warnings(&loaded);
+        let found = attach::attach(source, &loaded, &globals.output, globals.name.as_deref()).await?;
+        let Attached { deployment, loaded, mapping, notes, lock: _held } = found;
+        if !globals.json {
+            output::tell!("attached to {}; of {} it has", deployment.name, loaded.lab.file.name);
+            mapping.iter().for_each(|(lab, own)| output::tell!("  {lab:<12} {own}"));
+            notes.iter().for_each(|note| output::tell!("note: {}", note.get(self.what.lang)));
+        }
+        let before = attach::before(&deployment).await;
+        let verified = self.what.verify(globals, &loaded, &deployment, notes).await;
+        for said in before.restore(&deployment).await {
+            output::tell!("{}", said.get(self.what.lang));
+        }
+        let verified = verified?;
+        tell_where(globals, &deployment, &verified);
+        Ok(code(&verified))
+    }
+}
+
+fn tell_where(globals: &Globals, deployment: &Deployment, verified: &Verified) {
+    if !globals.json {
+        let option = globals.name_option(&deployment.name);
+        output::tell!("The run: {}", verified.dir.display());
+        output::tell!("Its report: labrun report{option}");
     }
 }
 
@@ -62,10 +94,11 @@ impl What {
         globals: &Globals,
         loaded: &Loaded,
         deployment: &Deployment,
+        notes: Vec<Text>,
     ) -> Result<Verified, VerifyError> {
         let (canceller, cancel) = cancellation();
         let listening = cancel_on_signal(canceller);
-        let options = Options { only: self.only.clone(), ..Options::default() };
+        let options = Options { only: self.only.clone(), notes, ..Options::default() };
         let teller: Box<dyn Consumer> = match globals.json {
             true => Box::new(JsonLines::new(std::io::stdout())),
             false => {

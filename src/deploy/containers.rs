@@ -42,7 +42,9 @@ pub fn stop_limit(service: &Service) -> Duration {
 pub fn container<'e>(engine: &'e Engine, node: &'e DeployedNode) -> Result<Container<'e>, DeployError> {
     match &node.home {
         Home::Container(name) => Ok(engine.container(name)),
-        Home::Dir(_) => Err(DeployError::process(format!("find the container of {}", node.name), "it is in a folder")),
+        Home::Dir(_) | Home::Elsewhere => {
+            Err(DeployError::process(format!("find the container of {}", node.name), "it has none"))
+        }
     }
 }
 

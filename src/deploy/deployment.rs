@@ -11,13 +11,16 @@
 //!   runs/latest         a link to the newest one
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Attached, Backend, DeployError, Docker, Local};
 use crate::engine::Address;
+use crate::observe::haproxy::Page;
 use crate::topology::{Credentials, Plan, Service, Timing};
 
 /// The format of the state file.
@@ -125,8 +128,44 @@ pub struct DockerPlace {
 /// Where somebody else's cluster runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachedPlace {
-    /// The engine.
-    pub engine: Address,
+    /// What acts on its nodes.
+    pub over: Over,
+    /// How HAProxy's statistics are asked, and how its servers are meant.
+    pub page: Page,
+}
+
+/// What acts on the nodes of a cluster that somebody else made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// The engine that runs their containers.
+    Engine(Address),
+    /// Commands, by node; a node without one cannot be acted on.
+    Commands(BTreeMap<String, NodeCommands>),
+}
+
+/// The commands that act on a node, each as words; none where it cannot be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeCommands {
+    /// Starts it again.
+    #[serde(default)]
+    pub start: Vec<String>,
+    /// Stops it cleanly.
+    #[serde(default)]
+    pub stop: Vec<String>,
+    /// Kills everything on it.
+    #[serde(default)]
+    pub kill: Vec<String>,
+    /// Freezes it.
+    #[serde(default)]
+    pub freeze: Vec<String>,
+    /// Lets it go on.
+    #[serde(default)]
+    pub thaw: Vec<String>,
+    /// Prints its log. Without it, the log is no evidence.
+    #[serde(default)]
+    pub log: Vec<String>,
 }
 
 /// The programs that nodes run, where they were found. A program that no node needs may be missing.
@@ -210,6 +249,8 @@ pub enum Home {
     Dir(PathBuf),
     /// In the container of that name.
     Container(String),
+    /// Somewhere that only its own administrator knows.
+    Elsewhere,
 }
 
 impl DeployedNode {
@@ -218,6 +259,7 @@ impl DeployedNode {
         match &self.home {
             Home::Dir(dir) => dir.join(LOG_FILE).display().to_string(),
             Home::Container(name) => format!("docker logs {name}"),
+            Home::Elsewhere => "where its administrator keeps it".to_owned(),
         }
     }
 }
@@ -237,7 +279,7 @@ impl Deployment {
         match &self.place {
             Place::Local(_) => Box::new(Local),
             Place::Docker(place) => Box::new(Docker::at(&place.engine)),
-            Place::Attached(place) => Box::new(Attached::at(&place.engine)),
+            Place::Attached(place) => Box::new(Attached::over(&place.over)),
         }
     }
 
@@ -278,6 +320,14 @@ impl Deployment {
     /// The path in ZooKeeper below which the cluster's keys lie: `/<namespace>/<scope>`.
     pub fn dcs_base(&self) -> String {
         format!("/{}/{}", self.plan.namespace, self.plan.scope)
+    }
+
+    /// How HAProxy's statistics are asked.
+    pub fn statistics_page(&self) -> Page {
+        match &self.place {
+            Place::Attached(place) => place.page.clone(),
+            Place::Local(_) | Place::Docker(_) => Page::default(),
+        }
     }
 
     /// Users and passwords.

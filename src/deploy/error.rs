@@ -162,6 +162,15 @@ pub enum DeployError {
         /// As it was asked for.
         name: String,
     },
+    /// A node of a cluster anywhere, without a command for what is to be done.
+    #[error("{node} cannot be acted on: its description has no command to {act} it")]
+    #[diagnostic(code(LR0868), help("write one in the file of endpoints: `commands: {{{act}: [PROGRAM, WORD, …]}}`"))]
+    NoCommand {
+        /// The node.
+        node: String,
+        /// What is to be done.
+        act: &'static str,
+    },
     /// The lab cannot be planned.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -25,8 +25,8 @@ pub use attached::Attached;
 pub use backend::{Backend, ExecOutput, NodeStatus, Progress};
 pub use create::{Deployed, Request, all_run, deploy};
 pub use deployment::{
-    AttachedPlace, BackendKind, DeployedNode, Deployment, DockerPlace, Endpoint, Home, LocalPlace, Options, Phase,
-    Place, Programs,
+    AttachedPlace, BackendKind, DeployedNode, Deployment, DockerPlace, Endpoint, Home, LocalPlace, NodeCommands,
+    Options, Over, Phase, Place, Programs,
 };
 pub use docker::Docker;
 pub use error::DeployError;

@@ -95,8 +95,8 @@ fn may_make(root: bool, text: &dyn Fn(&str) -> String) -> Result<(), ImageError>
         return refused("AppArmor restricts user namespaces", "sysctl kernel.apparmor_restrict_unprivileged_userns=0");
     }
     let user = nix::unistd::User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name).unwrap_or_default();
-    let has = |path: &str| text(path).lines().any(|line| line.split(':').next() == Some(user.as_str()));
-    if !user.is_empty() && !(has("/etc/subuid") && has("/etc/subgid")) {
+    let lacks = |path: &str| !text(path).lines().any(|line| line.split(':').next() == Some(user.as_str()));
+    if !user.is_empty() && (lacks("/etc/subuid") || lacks("/etc/subgid")) {
         let allow = format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}");
         return refused(&format!("{user} has no subordinate ids"), &allow);
     }

@@ -4,7 +4,7 @@
 
 mod export;
 mod files;
-mod haproxy;
+pub mod haproxy;
 mod lint;
 mod member;
 pub mod project;
@@ -13,9 +13,11 @@ mod submission;
 mod to_lab;
 
 pub use export::write_project;
+pub use files::read as read_files;
 pub use lint::{Lint, lint};
+pub use member::is_one as is_patroni;
 pub use submission::Submission;
-pub use to_lab::{Imported, to_lab};
+pub use to_lab::{Imported, to_lab, topology};
 
 use project::Service;
 
@@ -23,7 +25,7 @@ use project::Service;
 const CLIENT_PORT: u16 = 2181;
 
 /// The port that a ZooKeeper service listens on for clients.
-fn client_port(service: &Service) -> u16 {
+pub fn client_port(service: &Service) -> u16 {
     let set = ["ZOOKEEPER_CLIENT_PORT", "ZOO_PORT_NUMBER"].iter().find_map(|name| service.environment.get(*name));
     set.and_then(|port| port.parse().ok()).unwrap_or(CLIENT_PORT)
 }

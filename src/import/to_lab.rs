@@ -45,9 +45,11 @@ pub fn to_lab(submission: &Submission, name: &str) -> Result<Imported, Diagnosti
     Ok(Imported { text: format!("{head}\n{}{parts}", yaml.trim_end().to_owned() + "\n"), left_out })
 }
 
-fn topology(submission: &Submission, left_out: &mut Vec<String>) -> Value {
+/// The project's nodes and settings, as a lab writes them. There must be a node of Patroni.
+pub fn topology(submission: &Submission, left_out: &mut Vec<String>) -> Value {
     let fragments: Vec<Map<String, Value>> = submission.members.iter().map(fragment).collect();
-    let shared = fragments.iter().skip(1).fold(fragments[0].clone(), |shared, other| common(&shared, other));
+    let first = fragments.first().cloned().unwrap_or_default();
+    let shared = fragments.iter().skip(1).fold(first, |shared, other| common(&shared, other));
     let proxy = submission.proxies.first();
     let mut nodes = Map::new();
     // In the order of the compose file, as people know them.

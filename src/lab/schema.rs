@@ -30,7 +30,8 @@ pub fn files() -> [(&'static str, String); 2] {
     [("lab.schema.json", text(lab())), ("check.schema.json", text(check()))]
 }
 
-fn of<T: JsonSchema>(name: &str, title: &str) -> Value {
+/// The schema of a kind of file, tidied.
+pub(crate) fn of<T: JsonSchema>(name: &str, title: &str) -> Value {
     let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     tidy(&mut schema);
     schema["$id"] = json!(format!("{ID}/{name}.schema.json"));

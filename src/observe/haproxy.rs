@@ -2,9 +2,11 @@
 //!
 //! The columns are those of HAProxy's management guide, section 9.1 «CSV format»; they are found by name.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{ObserveError, http};
@@ -57,14 +59,58 @@ pub struct ProxyView {
     pub down: Vec<String>,
 }
 
+/// How a statistics page is asked, and how its servers are meant. labrun's own configurations need nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Its path (`stats uri`).
+    pub path: String,
+    /// Name and password, where it asks for them (`stats auth`).
+    pub login: Option<(String, String)>,
+    /// The section whose servers count, where there are several.
+    pub section: Option<String>,
+    /// The nodes by their servers' names in haproxy.cfg, where those are not the nodes' own.
+    pub servers: BTreeMap<String, String>,
+}
+
+impl Default for Page {
+    fn default() -> Page {
+        Page { path: "/".to_owned(), login: None, section: None, servers: BTreeMap::new() }
+    }
+}
+
+impl Page {
+    /// The path of the same as CSV (HAProxy's management guide, section 9.1).
+    pub fn csv(&self) -> String {
+        format!("{};csv", self.path)
+    }
+
+    /// Only the servers that count, each by its node's name.
+    fn meant(&self, view: ProxyView) -> ProxyView {
+        let mut meant = ProxyView::default();
+        for mut server in view.servers {
+            if self.section.as_ref().is_some_and(|section| *section != server.section) {
+                continue;
+            }
+            if let Some(node) = self.servers.get(&server.name) {
+                server.name.clone_from(node);
+            }
+            if server.is_up() { &mut meant.up } else { &mut meant.down }.push(server.name.clone());
+            meant.servers.push(server);
+        }
+        meant
+    }
+}
+
 /// Ask the statistics page at `address`.
-pub async fn statistics(address: SocketAddr, limit: Duration) -> Result<ProxyView, ObserveError> {
-    let answer = http::get(address, "/;csv", limit).await?;
-    let what = || format!("HAProxy's statistics at http://{address}/;csv");
+pub async fn statistics(address: SocketAddr, page: &Page, limit: Duration) -> Result<ProxyView, ObserveError> {
+    let path = page.csv();
+    let login = page.login.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+    let answer = http::ask(Method::GET, address, &path, login, limit).await?;
+    let what = || format!("HAProxy's statistics at http://{address}{path}");
     if answer.status != 200 {
         return Err(ObserveError::Garbage { what: what(), why: format!("status {}", answer.status) });
     }
-    parse(&answer.body).map_err(|why| ObserveError::Garbage { what: what(), why })
+    parse(&answer.body).map(|view| page.meant(view)).map_err(|why| ObserveError::Garbage { what: what(), why })
 }
 
 /// Read the CSV of the statistics page.
@@ -125,6 +171,20 @@ mod tests {
         assert!(!view.servers[0].is_settled());
         let view = parse(&CSV.replace("L7OK", "INI")).unwrap();
         assert!(!view.servers[0].is_settled(), "never checked yet");
+    }
+
+    #[test]
+    fn of_a_page_the_servers_of_one_section_count_and_are_called_as_their_nodes() {
+        let page = Page {
+            path: "/stats".to_owned(),
+            section: Some("postgres".to_owned()),
+            servers: BTreeMap::from([("pg-slave".to_owned(), "node2".to_owned())]),
+            login: None,
+        };
+        assert_eq!(page.csv(), "/stats;csv");
+        let text = format!("{CSV}reads,pg-slave,0,UP,L7OK,200,\n");
+        let view = page.meant(parse(&text).unwrap());
+        assert_eq!((view.up, view.down), (vec!["pg-master".to_owned()], vec!["node2".to_owned()]));
     }
 
     #[test]

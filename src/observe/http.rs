@@ -32,8 +32,19 @@ impl Answer {
 
 /// Send one request to `address` and read its answer, all within `limit`.
 pub async fn request(method: Method, address: SocketAddr, path: &str, limit: Duration) -> Result<Answer, ObserveError> {
+    ask(method, address, path, None, limit).await
+}
+
+/// The same with a name and a password (RFC 7617), where the server asks for them.
+pub async fn ask(
+    method: Method,
+    address: SocketAddr,
+    path: &str,
+    login: Option<(&str, &str)>,
+    limit: Duration,
+) -> Result<Answer, ObserveError> {
     let what = format!("{method} http://{address}{path}");
-    tokio::time::timeout(limit, exchange(&what, method, address, path))
+    tokio::time::timeout(limit, exchange(&what, method, address, path, login))
         .await
         .unwrap_or(Err(ObserveError::TimedOut { what: what.clone(), ms: limit.as_millis() }))
 }
@@ -43,7 +54,13 @@ pub async fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<Ans
     request(Method::GET, address, path, limit).await
 }
 
-async fn exchange(what: &str, method: Method, address: SocketAddr, path: &str) -> Result<Answer, ObserveError> {
+async fn exchange(
+    what: &str,
+    method: Method,
+    address: SocketAddr,
+    path: &str,
+    login: Option<(&str, &str)>,
+) -> Result<Answer, ObserveError> {
     let unreachable = |why: String| ObserveError::Unreachable { what: what.to_owned(), why };
     let stream = TcpStream::connect(address).await.map_err(|error| unreachable(error.to_string()))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -51,11 +68,15 @@ async fn exchange(what: &str, method: Method, address: SocketAddr, path: &str) -
         .map_err(|error| unreachable(error.to_string()))?;
     let driver = tokio::spawn(connection);
     let answer = async {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header("host", address.to_string())
-            .header("connection", "close")
+            .header("connection", "close");
+        if let Some((user, password)) = login {
+            request = request.header("authorization", format!("Basic {}", base64(&format!("{user}:{password}"))));
+        }
+        let request = request
             .body(Empty::<Bytes>::new())
             .map_err(|error| ObserveError::Garbage { what: what.to_owned(), why: error.to_string() })?;
         let response = sender.send_request(request).await.map_err(|error| unreachable(error.to_string()))?;
@@ -69,4 +90,29 @@ async fn exchange(what: &str, method: Method, address: SocketAddr, path: &str) -
     .await;
     driver.abort();
     answer
+}
+
+/// RFC 4648, with padding.
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for three in text.as_bytes().chunks(3) {
+        let byte = |index: usize| u32::from(three.get(index).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let letter = ALPHABET[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place > three.len() { '=' } else { char::from(letter) });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+
+    #[test]
+    fn a_login_is_written_as_the_rfc_has_it() {
+        assert_eq!(["", "f", "fo", "foo", "admin:word"].map(base64), ["", "Zg==", "Zm8=", "Zm9v", "YWRtaW46d29yZA=="]);
+    }
 }

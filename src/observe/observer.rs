@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::cluster::Heard;
+use super::haproxy::Page;
 use super::{ClusterView, Dcs, ObserveError, ProxyView, haproxy, http};
 use crate::deploy::Deployment;
 use crate::topology::Service;
@@ -17,7 +18,7 @@ pub const QUESTION_LIMIT: Duration = Duration::from_secs(2);
 pub struct Observer {
     dcs: Dcs,
     nodes: Vec<(String, String, SocketAddr)>,
-    proxy: Option<SocketAddr>,
+    proxy: Option<(SocketAddr, Page)>,
 }
 
 impl Observer {
@@ -31,7 +32,7 @@ impl Observer {
         Observer {
             dcs: Dcs::new(&hosts, &deployment.dcs_base(), QUESTION_LIMIT),
             nodes: nodes.collect(),
-            proxy: deployment.proxy().and_then(|node| node.side),
+            proxy: deployment.proxy().and_then(|node| node.side).map(|side| (side, deployment.statistics_page())),
         }
     }
 
@@ -47,7 +48,8 @@ impl Observer {
 
     /// HAProxy's statistics; none without a proxy.
     pub async fn proxy(&self) -> Option<Result<ProxyView, ObserveError>> {
-        Some(haproxy::statistics(self.proxy?, QUESTION_LIMIT).await)
+        let (address, page) = self.proxy.as_ref()?;
+        Some(haproxy::statistics(*address, page, QUESTION_LIMIT).await)
     }
 
     /// The cluster, now.

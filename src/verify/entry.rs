@@ -15,6 +15,7 @@ use super::world::live::Live;
 use super::{Cancel, Consumer, NodeFacts, Run, Spine, Verdict};
 use crate::deploy::{Backend, Deployment};
 use crate::lab::Loaded;
+use crate::lab::model::Text;
 
 /// What to verify, and where to keep it.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,8 @@ pub struct Options {
     pub only: Option<String>,
     /// The folder of runs; `runs` in the deployment's folder unless told.
     pub runs: Option<PathBuf>,
+    /// What there is to say before anything was checked.
+    pub notes: Vec<Text>,
 }
 
 /// A verification that came to its end, or was interrupted and stored as far as it got.
@@ -95,6 +98,7 @@ pub async fn verify(
         watch: Some((watcher.pace.clone(), watcher.samples.clone())),
     };
     let mut run = empty_run(loaded, deployment, store.id(), now);
+    run.notes.clone_from(&options.notes);
     in_run.run(&mut run, only, &mut |run| store.save(run)).await;
     watcher.end().await;
     match spine.trouble() {

@@ -1,22 +1,33 @@
-//! The attached backend: somebody else's containers. They are acted on, and never made or removed.
+//! The attached backend: a cluster that somebody else made. Its nodes are acted on, and never made or removed.
 
+mod commands;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::containers::{self, Reached};
 use super::local::{Remains, take_down};
-use super::{Backend, DeployError, Deployment, ExecOutput, NodeStatus, Progress, waves};
-use crate::engine::Address;
+use super::{Backend, DeployError, Deployment, ExecOutput, NodeCommands, NodeStatus, Over, Progress, waves};
+use commands::Act;
 
-/// Somebody else's containers.
+/// Somebody else's cluster.
 #[derive(Debug)]
-pub struct Attached(Reached);
+pub enum Attached {
+    /// In containers of an engine.
+    Containers(Box<Reached>),
+    /// Anywhere, with commands that act on its nodes.
+    Commands(BTreeMap<String, NodeCommands>),
+}
 
 impl Attached {
-    /// On the engine at `address`.
-    pub fn at(address: &Address) -> Attached {
-        Attached(Reached::at(address))
+    /// A cluster with this over its nodes.
+    pub fn over(over: &Over) -> Attached {
+        match over {
+            Over::Engine(address) => Attached::Containers(Box::new(Reached::at(address))),
+            Over::Commands(commands) => Attached::Commands(commands.clone()),
+        }
     }
 }
 
@@ -27,27 +38,45 @@ impl Backend for Attached {
     }
 
     async fn start(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
-        containers::start(self.0.engine().await?, deployment, node).await
+        match self {
+            Attached::Containers(engine) => containers::start(engine.engine().await?, deployment, node).await,
+            Attached::Commands(commands) => commands::act(commands, node, Act::Start).await,
+        }
     }
 
     async fn stop(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
-        containers::stop(self.0.engine().await?, deployment, node).await
+        match self {
+            Attached::Containers(engine) => containers::stop(engine.engine().await?, deployment, node).await,
+            Attached::Commands(commands) => commands::act(commands, node, Act::Stop).await,
+        }
     }
 
     async fn kill(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
-        containers::kill(self.0.engine().await?, deployment, node).await
+        match self {
+            Attached::Containers(engine) => containers::kill(engine.engine().await?, deployment, node).await,
+            Attached::Commands(commands) => commands::act(commands, node, Act::Kill).await,
+        }
     }
 
     async fn freeze(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
-        containers::freeze(self.0.engine().await?, deployment, node).await
+        match self {
+            Attached::Containers(engine) => containers::freeze(engine.engine().await?, deployment, node).await,
+            Attached::Commands(commands) => commands::act(commands, node, Act::Freeze).await,
+        }
     }
 
     async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
-        containers::thaw(self.0.engine().await?, deployment, node).await
+        match self {
+            Attached::Containers(engine) => containers::thaw(engine.engine().await?, deployment, node).await,
+            Attached::Commands(commands) => commands::act(commands, node, Act::Thaw).await,
+        }
     }
 
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError> {
-        containers::status(self.0.engine().await?, deployment, node).await
+        match self {
+            Attached::Containers(engine) => containers::status(engine.engine().await?, deployment, node).await,
+            Attached::Commands(_) => commands::status(deployment, node).await,
+        }
     }
 
     async fn exec(
@@ -57,11 +86,19 @@ impl Backend for Attached {
         argv: &[String],
         limit: Duration,
     ) -> Result<ExecOutput, DeployError> {
-        containers::exec(self.0.engine().await?, deployment, node, argv, limit).await
+        match self {
+            Attached::Containers(engine) => {
+                containers::exec(engine.engine().await?, deployment, node, argv, limit).await
+            }
+            Attached::Commands(_) => Err(commands::inside(node, "run a program")),
+        }
     }
 
     async fn logs(&self, deployment: &Deployment, node: &str, offset: u64) -> Result<(String, u64), DeployError> {
-        containers::logs(self.0.engine().await?, deployment, node, offset).await
+        match self {
+            Attached::Containers(engine) => containers::logs(engine.engine().await?, deployment, node, offset).await,
+            Attached::Commands(commands) => commands::logs(commands, node, offset).await,
+        }
     }
 
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {

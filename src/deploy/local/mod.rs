@@ -111,7 +111,7 @@ pub fn place_of(deployment: &Deployment) -> Result<&LocalPlace, DeployError> {
 pub fn dir_of(node: &DeployedNode) -> Result<&Path, DeployError> {
     match &node.home {
         Home::Dir(dir) => Ok(dir),
-        Home::Container(name) => Err(DeployError::process("find the node's folder", format!("it is in {name}"))),
+        Home::Container(_) | Home::Elsewhere => Err(DeployError::process("find the node's folder", "it has none here")),
     }
 }
 

@@ -23,7 +23,8 @@ pub(super) async fn run(step: &HaproxyStep, stage: &Stage<'_>) -> Attempt {
 pub(crate) fn observation(node: &str, answer: Result<ProxyView, ObserveError>, stage: &Stage<'_>) -> Observation {
     let deployment = stage.world.deployment();
     let side = deployment.node(node).and_then(|node| node.side);
-    let url = format!("http://{}/;csv", side.map_or_else(|| node.to_owned(), |side| side.to_string()));
+    let path = deployment.statistics_page().csv();
+    let url = format!("http://{}{path}", side.map_or_else(|| node.to_owned(), |side| side.to_string()));
     let output = answer.as_ref().map_or_else(ToString::to_string, print);
     let view = answer.unwrap_or_default();
     Observation {

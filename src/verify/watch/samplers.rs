@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::{NodeWord, Pace, Samples, Seen};
 use crate::deploy::Deployment;
+use crate::observe::haproxy::Page;
 use crate::observe::{Dcs, DcsView, ObserveError, Sql, SqlError, SqlOutput, haproxy};
 use crate::topology::Credentials;
 use crate::verify::Cancel;
@@ -32,7 +33,13 @@ pub(super) fn spawn(deployment: &Deployment, samples: &Samples, pace: &Pace, sto
         tasks.push(tokio::spawn(word(name, address, credentials, samples.clone(), pace.clone(), stop.clone())));
     }
     if let Some(side) = deployment.proxy().and_then(|node| node.side) {
-        tasks.push(tokio::spawn(proxy(side, samples.clone(), pace.clone(), stop.clone())));
+        tasks.push(tokio::spawn(proxy(
+            side,
+            deployment.statistics_page(),
+            samples.clone(),
+            pace.clone(),
+            stop.clone(),
+        )));
     }
     tasks
 }
@@ -79,10 +86,10 @@ async fn word(node: String, address: SocketAddr, credentials: Credentials, sampl
     }
 }
 
-async fn proxy(side: SocketAddr, samples: Samples, pace: Pace, stop: Cancel) {
+async fn proxy(side: SocketAddr, page: Page, samples: Samples, pace: Pace, stop: Cancel) {
     let mut last = None;
     while !stop.is_cancelled() {
-        let up = haproxy::statistics(side, LIMIT).await.ok().map(|view| view.up);
+        let up = haproxy::statistics(side, &page, LIMIT).await.ok().map(|view| view.up);
         keep_change(&samples, &mut last, Seen::Proxy { up });
         pace.rest(&stop).await;
     }

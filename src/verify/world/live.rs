@@ -52,7 +52,7 @@ impl World for Live<'_> {
     }
 
     async fn statistics(&self, node: &str) -> Result<ProxyView, ObserveError> {
-        haproxy::statistics(self.side(node)?, QUESTION_LIMIT).await
+        haproxy::statistics(self.side(node)?, &self.deployment.statistics_page(), QUESTION_LIMIT).await
     }
 
     async fn http(&self, node: &str, method: HttpMethod, path: &str) -> Result<Answer, ObserveError> {

@@ -1,0 +1,201 @@
+//! The reference report's project in a folder of its own, with containers, ports and images of its own; nothing of it is
+//! left at the end.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use crate::variants::Variant;
+
+const FILES: [&str; 5] = ["Dockerfile", "docker-compose.yml", "haproxy.cfg", "postgres0.yml", "postgres1.yml"];
+/// The host's ports of the report's compose file, and what stands for each while edits are made.
+const PORTS: [(&str, &str); 7] = [
+    ("2181:2181", "{client}:2181"),
+    ("5433:", "{sql0}:"),
+    ("8008:8008", "{rest0}:8008"),
+    ("5434:", "{sql1}:"),
+    ("8009:", "{rest1}:"),
+    ("5000:", "{entry}:"),
+    ("7000:7000", "{stats}:7000"),
+];
+
+/// A project; removed with all that docker-compose made of it when dropped.
+pub struct Project {
+    dir: TempDir,
+    pub name: String,
+    started: bool,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Said {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Everything that was said.
+    pub fn all(&self) -> String {
+        format!("{}\n{}", self.out, self.err)
+    }
+}
+
+impl Project {
+    /// The files, with the edits of a variant. Packages that the report's Dockerfile only recommends are left out:
+    /// they take minutes and change nothing.
+    pub fn new(variant: Option<&Variant>) -> Project {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("labruntest{}x{number}", std::process::id());
+        let dir = tempfile::Builder::new().prefix("labrun-attached-").tempdir().unwrap();
+        let project = Project { dir, name, started: false };
+        std::fs::create_dir(project.folder()).unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/projects/reference");
+        for file in FILES {
+            let mut text = std::fs::read_to_string(source.join(file)).unwrap();
+            match file {
+                "Dockerfile" => {
+                    text = text.replace("apt-get install -y ", "apt-get install -y --no-install-recommends ")
+                }
+                "docker-compose.yml" => {
+                    let own = format!("container_name: {}-", project.name);
+                    text = text.replace("container_name: ", &own);
+                    text = text.replace("my-postgres-patroni", &format!("{}-patroni", project.name));
+                    for (from, to) in PORTS {
+                        assert!(text.contains(from), "no {from}");
+                        text = text.replace(from, to);
+                    }
+                }
+                _ => {}
+            }
+            std::fs::write(project.folder().join(file), text).unwrap();
+        }
+        if let Some(variant) = variant {
+            project.edit(variant.edits);
+        }
+        project.with_free_ports();
+        project
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.dir.path().join("project")
+    }
+
+    pub fn output(&self) -> PathBuf {
+        self.dir.path().join("output")
+    }
+
+    /// Replace texts of files.
+    pub fn edit(&self, edits: &[(&str, &str, &str)]) {
+        for (file, from, to) in edits {
+            let path = self.folder().join(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{file} has no `{from}`");
+            std::fs::write(path, text.replace(from, to)).unwrap();
+        }
+    }
+
+    fn with_free_ports(&self) {
+        let path = self.folder().join("docker-compose.yml");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        let held: Vec<TcpListener> = PORTS.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        for ((_, place), listener) in PORTS.iter().zip(&held) {
+            let place = place.split_once('}').unwrap().0;
+            text = text.replace(&format!("{place}}}"), &listener.local_addr().unwrap().port().to_string());
+        }
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// `docker-compose up -d --build`, as the report does it.
+    pub fn up(&mut self) -> Said {
+        self.started = true;
+        self.compose(&["up", "-d", "--build"])
+    }
+
+    pub fn compose(&self, args: &[&str]) -> Said {
+        let mut command = Command::new("docker-compose");
+        command.args(["-p", &self.name]).args(args).current_dir(self.folder()).stdin(Stdio::null());
+        Said::of(command.output().unwrap())
+    }
+
+    pub fn labrun_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_labrun"));
+        command.args(args).arg("--output").arg(self.output()).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub fn labrun(&self, args: &[&str]) -> Said {
+        Said::of(self.labrun_command(args).output().unwrap())
+    }
+
+    /// The source for `--attach`.
+    pub fn source(&self) -> String {
+        format!("compose:{}", self.folder().display())
+    }
+
+    /// The states of its containers, by service.
+    pub fn states(&self) -> Vec<String> {
+        let format = "{{.Label \"com.docker.compose.service\"}} {{.State}}";
+        let filter = format!("label=com.docker.compose.project={}", self.name);
+        let mut lines = docker(&["ps", "--all", "--filter", &filter, "--format", format]);
+        lines.sort();
+        lines
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if !self.started {
+            return;
+        }
+        self.compose(&["down", "--volumes", "--remove-orphans"]);
+        let image = format!("{}-patroni", self.name);
+        let _ = Command::new("docker").args(["rmi", &image]).output();
+        if std::thread::panicking() {
+            return;
+        }
+        assert_eq!(self.states(), Vec::<String>::new());
+        let label = format!("label=com.docker.compose.project={}", self.name);
+        for what in ["network", "volume"] {
+            assert_eq!(docker(&[what, "ls", "--quiet", "--filter", &label]), Vec::<String>::new(), "{what}s are left");
+        }
+        assert_eq!(docker(&["images", "--quiet", &image]), Vec::<String>::new());
+    }
+}
+
+pub fn docker(args: &[&str]) -> Vec<String> {
+    let said = Said::of(Command::new("docker").args(args).stdin(Stdio::null()).output().unwrap());
+    said.out.lines().map(str::to_owned).collect()
+}
+
+/// Whether containers can be made here: an engine, docker-compose, and stand-ins for the images (made where they are
+/// missing). Where not, the test says so and ends.
+pub fn engine(test: &str) -> bool {
+    let runs = |program: &str, args: &[&str]| {
+        Command::new(program).args(args).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+    };
+    let missing = if !runs("docker", &["version"]) {
+        "no container engine answers"
+    } else if !runs("docker-compose", &["version"]) {
+        "docker-compose is not installed"
+    } else {
+        let there = ["postgres:15", "haproxy:2.4", "confluentinc/cp-zookeeper:7.7.1"];
+        if there.iter().all(|image| runs("docker", &["image", "inspect", image])) {
+            return true;
+        }
+        let built = Said::of(Command::new(env!("CARGO_BIN_EXE_labrun")).args(["images", "build"]).output().unwrap());
+        assert_eq!(built.code, 0, "{}", built.all());
+        return true;
+    };
+    eprintln!("SKIPPED: {test}: {missing}");
+    false
+}
