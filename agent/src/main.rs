@@ -14,7 +14,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// Patroni's YAML file of this node, or a folder of such files. Without one, the environment is the configuration.
-    #[arg(env = "PATRONI_CONFIG_FILE", required_unless_present = "generate_sample_config")]
+    #[arg(env = "PATRONI_CONFIG_FILE", required_unless_present_any = ["generate_sample_config", "generate_config"])]
     config: Option<PathBuf>,
     /// Only check the configuration.
     #[arg(long)]
@@ -28,6 +28,13 @@ struct Arguments {
     /// Only write a configuration to begin with, to the file that is named or to the standard output.
     #[arg(long, conflicts_with = "validate_config")]
     generate_sample_config: bool,
+    /// Only write the configuration of a PostgreSQL that runs on this machine, to the file that is named or to the
+    /// standard output.
+    #[arg(long, conflicts_with_all = ["validate_config", "generate_sample_config"])]
+    generate_config: bool,
+    /// With --generate-config: how to connect to it, as a superuser; libpq's variables say what is left out.
+    #[arg(long, requires = "generate_config")]
+    dsn: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -49,9 +56,11 @@ fn main() -> ExitCode {
     logging::init(tracing::Level::INFO);
     let options = (arguments.ignore_listen_port, arguments.print);
     let (validate, sample) = (arguments.validate_config, arguments.generate_sample_config);
+    let (generate, dsn) = (arguments.generate_config, arguments.dsn.unwrap_or_default());
     let result = match (arguments.command, arguments.config) {
         (Some(Command::Supervise { node }), _) => supervise_node(&node),
-        (None, config) if sample => write_sample(config.as_deref()),
+        (None, config) if sample => write(config.as_deref(), &config::sample(std::env::vars())),
+        (None, config) if generate => generate_config(config.as_deref(), &dsn),
         (None, config) if validate => check(&config.unwrap_or_default(), options),
         (None, config) => run(&config.unwrap_or_default()),
     };
@@ -84,10 +93,18 @@ fn check(path: &Path, (ignore_listen_port, print): (bool, bool)) -> Result<u8, (
     Ok(code)
 }
 
-fn write_sample(path: Option<&Path>) -> Result<u8, (u8, miette::Report)> {
-    let text = config::sample(std::env::vars());
+fn generate_config(path: Option<&Path>, dsn: &str) -> Result<u8, (u8, miette::Report)> {
+    let text = agent::inquire(dsn).map_err(|error| (error.exit_code(), miette::Report::new(error)))?;
+    write(path, &text)
+}
+
+/// To the file, whose folder is made where it is missing, or to the standard output.
+fn write(path: Option<&Path>, text: &str) -> Result<u8, (u8, miette::Report)> {
     let written = match path {
-        Some(path) => std::fs::write(path, text),
+        Some(path) => {
+            let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+            folder.and_then(|()| std::fs::write(path, text))
+        }
         None => std::io::stdout().write_all(text.as_bytes()),
     };
     let fail = |source| (exit::FAILURE, miette::Report::new(agent::Error::System(source)));

@@ -34,6 +34,13 @@ pub enum Error {
     #[diagnostic(code(agent::tls), help("`restapi:` and `ctl:` name the files of certificates and keys"))]
     Tls(#[from] crate::tls::Error),
 
+    #[error("PostgreSQL's configuration cannot be read: {0}")]
+    #[diagnostic(
+        code(agent::inquiry),
+        help("say by --dsn how a superuser connects to it, e.g. `--dsn 'host=/var/run/postgresql user=postgres'`")
+    )]
+    Inquiry(String),
+
     #[error("cannot start: {0}")]
     #[diagnostic(code(agent::system))]
     System(#[from] std::io::Error),
@@ -48,7 +55,7 @@ impl Error {
             Error::PortBusy(_) => exit::PORT_BUSY,
             Error::ForeignData(_) => exit::FOREIGN_DATA,
             Error::Program(_) => exit::PROGRAM,
-            Error::System(_) => exit::FAILURE,
+            Error::Inquiry(_) | Error::System(_) => exit::FAILURE,
         }
     }
 }

@@ -57,6 +57,7 @@ impl Agent {
             Ok(observed) => {
                 let streams = observed.server.is_streaming();
                 self.view.pg.can_rewind = observed.can_rewind;
+                self.tell_lost_slots(&observed.server);
                 self.view.learn_server(observed.server, asked);
                 if streams && datadir::is_set_aside(&self.config.data_dir) {
                     self.forget_aside();
@@ -69,6 +70,19 @@ impl Agent {
             Err(error) => {
                 tracing::debug!("PostgreSQL does not answer: {error}");
                 self.view.pg.silent_since = None;
+            }
+        }
+    }
+
+    fn tell_lost_slots(&self, server: &decide::Server) {
+        for (slot, member) in decide::newly_lost(&self.view, server) {
+            let name = &slot.name;
+            match member {
+                Some(member) => tracing::warn!(
+                    "the WAL that {member} needs is gone (slot {name}): unless it restores from an archive it must be \
+                     copied anew, by `patronictl reinit`"
+                ),
+                None => tracing::warn!("the WAL that the user of the slot {name} needs is gone"),
             }
         }
     }

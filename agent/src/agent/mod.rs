@@ -10,6 +10,7 @@ mod execute;
 mod failsafe;
 mod guarding;
 mod handle;
+mod inquire;
 mod jobs;
 mod on_dcs;
 mod on_request;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 pub use error::Error;
+pub use inquire::inquire;
 pub use startup::run;
 
 use crate::clock::Moment;

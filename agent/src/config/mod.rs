@@ -5,6 +5,7 @@ mod check;
 mod connect;
 mod env;
 mod error;
+pub mod generate;
 pub mod keys;
 mod local;
 mod log;

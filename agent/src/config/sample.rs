@@ -8,7 +8,7 @@ use super::env;
 use super::parameters::effective;
 
 /// What must be filled in.
-const OPEN: &str = "#FIXME";
+pub(super) const OPEN: &str = "#FIXME";
 
 /// The YAML text.
 pub fn sample(environment: impl IntoIterator<Item = (String, String)>) -> String {
@@ -20,7 +20,7 @@ pub fn sample(environment: impl IntoIterator<Item = (String, String)>) -> String
     serde_saphyr::to_string(&value).unwrap_or_default()
 }
 
-fn this_machine() -> (String, String) {
+pub(super) fn this_machine() -> (String, String) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_owned());
     let Ok(host) = host else { return (OPEN.into(), OPEN.into()) };
     let mut found: Vec<_> = (host.as_str(), 0).to_socket_addrs().into_iter().flatten().collect();
@@ -29,7 +29,7 @@ fn this_machine() -> (String, String) {
     (host, address)
 }
 
-fn template(host: &str, address: &str) -> Value {
+pub(super) fn template(host: &str, address: &str) -> Value {
     let none = Map::new();
     let mut parameters = effective(&none, &none, Default::default());
     parameters

@@ -72,7 +72,7 @@ fn in_force<'a>(options: &'a ConnectOptions, name: &str) -> Option<&'a str> {
 }
 
 /// The values of a connection string.
-fn parse(text: &str) -> Vec<(String, String)> {
+pub(super) fn parse(text: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut chars = text.chars().peekable();
     loop {

@@ -21,6 +21,7 @@ pub mod custom;
 pub mod datadir;
 mod durable;
 pub mod initdb;
+pub mod inquiry;
 pub mod observe;
 pub mod pending;
 mod pgpass;

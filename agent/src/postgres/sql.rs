@@ -48,6 +48,11 @@ impl Connection {
         connect(&Target::here(&host, port, database), &config.authentication.superuser, QUICK).await
     }
 
+    /// To whatever PostgreSQL is there.
+    pub async fn to(host: &str, port: u16, database: &str, user: &Credentials) -> Result<Connection, Error> {
+        connect(&Target { near: Near::Away, ..Target::here(host, port, database) }, user, QUICK).await
+    }
+
     /// To another node, as the user that may read what pg_rewind reads.
     pub async fn remote(config: &Config, upstream: &Upstream) -> Result<Connection, Error> {
         let target = Target { near: Near::Away, ..Target::here(&upstream.host, upstream.port, &config.database) };

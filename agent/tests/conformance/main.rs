@@ -95,6 +95,7 @@ scenarios! {
     dynamic::environment_goes_first;
     dynamic::ttl_changes;
     dynamic::validate_config;
+    dynamic::generate_config;
     dynamic::namespace;
     priority::failover_priority;
     priority::tag_nofailover;
@@ -156,6 +157,7 @@ scenarios! {
     bad::wrong_replication_password;
     bad::bad_yaml;
     bad::bad_bodies;
+    bad::full_disk;
     bad::refusals;
     lease::frozen_agent;
     lease::killed_agent;

@@ -78,6 +78,18 @@ pub(super) fn published(view: &View, cluster: &Cluster, server: &Server) -> Inde
     positions
 }
 
+/// The slots whose WAL is gone as `server` has it, and was not when PostgreSQL was last looked at: with the member that
+/// each is for, if it is a member's.
+pub fn newly_lost<'a>(view: &'a View, server: &'a Server) -> impl Iterator<Item = (&'a Slot, Option<&'a str>)> {
+    let known = |slot: &Slot| {
+        let before = view.pg.server.iter().flat_map(|server| &server.slots);
+        before.into_iter().any(|other| other.name == slot.name && other.lost)
+    };
+    let members = || view.dcs.cluster.iter().flat_map(|cluster| cluster.members.keys()).map(String::as_str);
+    let lost = server.slots.iter().filter(move |slot| slot.lost && !known(slot));
+    lost.map(move |slot| (slot, members().find(|member| slot_name(member) == slot.name)))
+}
+
 /// What is to be done about this node's slots while it runs and is nobody's candidate.
 pub(super) fn chores(view: &View, cluster: &Cluster, server: &Server) -> Vec<super::Action> {
     if cluster.config.is_none() {
@@ -209,6 +221,19 @@ mod tests {
     fn chores_of(view: &View) -> Vec<Action> {
         let is_chore = |action: &Action| !matches!(action, Action::Write(_));
         wanted(view).into_iter().filter(is_chore).collect()
+    }
+
+    #[test]
+    fn a_slot_that_has_lost_its_wal_is_told_once_and_with_its_member() {
+        let mut view = primary();
+        let mut looked = view.pg.server.clone().unwrap();
+        looked.slots.extend([slot("theirs"), slot("fine")]);
+        looked.slots[0].lost = true;
+        looked.slots[1].lost = true;
+        let told: Vec<_> = newly_lost(&view, &looked).map(|(slot, member)| (slot.name.as_str(), member)).collect();
+        assert_eq!(told, [("pg2", Some("pg2")), ("theirs", None)]);
+        view.pg.server = Some(looked.clone());
+        assert_eq!(newly_lost(&view, &looked).count(), 0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod cast;
 pub mod cluster;
 pub mod ctl;
 pub mod dcs;
+pub mod disk;
 pub mod node;
 pub mod process;
 pub mod rest;

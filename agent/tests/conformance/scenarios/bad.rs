@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::harness::disk::Disk;
 use crate::harness::rest::{Ask, raw};
 use crate::harness::wait::{ensure, holds};
 use crate::harness::{Stage, process, until};
@@ -142,6 +143,41 @@ pub async fn bad_bodies(stage: &Stage) {
     assert_eq!(cluster.ready().await, 0);
     assert_eq!(cluster.dcs.get("leader").await.unwrap().stat.ephemeral_owner, session);
     assert_eq!(cluster.dcs.json("config").await.unwrap()["loop_wait"], 2);
+}
+
+/// The leader's disk is full: it does not keep the lease while its PostgreSQL cannot write, nothing that it has
+/// acknowledged is lost, and when there is room again it follows with the data that it has.
+pub async fn full_disk(stage: &Stage) {
+    let cluster = stage.cluster(2).dcs(json!({"synchronous_mode": true})).laid();
+    stage.folder(&format!("{}/{}/data", cluster.scope, cluster[0].name));
+    let disk = match Disk::new(&cluster[0].data(), 256) {
+        Ok(disk) => disk,
+        Err(why) => return eprintln!("skipped: {why}"),
+    };
+    cluster[0].start();
+    cluster.leads(0).await;
+    cluster[1].start();
+    cluster.streams(1).await;
+    cluster.synchronous(0, &[1]).await;
+    let writer = cluster.writer(0).await;
+    let version = || std::fs::metadata(cluster[0].data().join("PG_VERSION")).unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&version());
+    disk.fill();
+    until("the other node leads", async || {
+        // A new WAL file has no room; PostgreSQL gives up for that again and again.
+        let _ = cluster[0].value("select pg_switch_wal()").await;
+        ensure(cluster.leader().await? == 1, || "the full one holds the lease".to_owned())
+    })
+    .await;
+    cluster.leads(1).await;
+    writer.progresses().await;
+    assert!(cluster[0].log().contains("No space left on device"), "{}", cluster[0].log());
+    disk.free();
+    cluster.streams(0).await;
+    cluster.synchronous(1, &[0]).await;
+    assert_eq!(std::os::unix::fs::MetadataExt::ino(&version()), inode, "a new copy was made");
+    cluster.nothing_lost(writer, 1).await;
+    cluster[0].kill();
 }
 
 /// Every refusal of the calls that change something: code and words.

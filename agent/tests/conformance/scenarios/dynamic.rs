@@ -4,7 +4,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::harness::wait::ensure;
-use crate::harness::{Program, Stage, cast, process, until};
+use crate::harness::{Program, Stage, cast, process, settings, sql, until};
 
 /// What can be reloaded is; what needs a restart is told as pending on the member key, in REST, and done by
 /// `restart_pending`.
@@ -120,6 +120,47 @@ pub async fn validate_config(stage: &Stage) {
         assert_ne!(output.code, Some(0), "without {word}: {output:?}");
         assert!(output.text().contains(word), "{output:?}");
     }
+}
+
+/// The configuration of a PostgreSQL that runs is written down: what the cluster shares, what is the node's own, and
+/// how the superuser connects. Who may not see everything is refused.
+pub async fn generate_config(stage: &Stage) {
+    let archive = json!({"postgresql": {"parameters": {
+        "archive_mode": "on", "archive_command": "cp %p /dev/null", "work_mem": "7MB",
+    }}});
+    let cluster = stage.cluster(1).dcs(archive).started().await;
+    let node = &cluster[0];
+    let generate = async |user: &str, password: &str| {
+        let program = match node.program() {
+            Program::Labrun => stage.labrun.clone(),
+            Program::Patroni => cast::patroni_bin().unwrap().join("patroni"),
+        };
+        let mut command = std::process::Command::new(program);
+        command.arg("--generate-config").arg(node.dir.join("new/config.yml"));
+        command.args(["--dsn", &format!("host={} user={user} dbname=postgres", node.address)]);
+        command.env("PGPASSWORD", password).env("PGPORT", sql::PORT.to_string());
+        process::run(command, std::time::Duration::from_secs(60)).await
+    };
+    let output = generate(sql::SUPERUSER, sql::SUPERUSER_PASSWORD).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let text = std::fs::read_to_string(node.dir.join("new/config.yml")).unwrap();
+    let found: serde_json::Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(found["scope"], *cluster.scope, "{text}");
+    let shared = &found["bootstrap"]["dcs"]["postgresql"]["parameters"];
+    assert_eq!((&shared["work_mem"], &shared["archive_command"]), (&json!("7MB"), &json!(null)), "{text}");
+    let own = &found["postgresql"];
+    assert_eq!(own["parameters"]["archive_command"], "cp %p /dev/null", "{text}");
+    assert_eq!(own["data_dir"], *node.data().to_str().unwrap());
+    assert_eq!(own["bin_dir"], *cast::postgres_bin().to_str().unwrap());
+    assert_eq!(own["listen"], format!("{}:{}", node.address, sql::PORT));
+    assert_eq!(own["authentication"]["superuser"]["password"], sql::SUPERUSER_PASSWORD);
+    assert_eq!(own["pg_hba"].as_array().map(Vec::len), Some(3), "{text}");
+
+    let output = generate(settings::REPLICATOR, settings::REPLICATOR_PASSWORD).await;
+    assert_ne!(output.code, Some(0), "{output:?}");
+    // Words of ours are wrapped.
+    let words: Vec<_> = output.text().split_whitespace().filter(|word| *word != "│").map(str::to_owned).collect();
+    assert!(words.join(" ").contains("does not have superuser privilege"), "{output:?}");
 }
 
 /// The keys live below `namespace`.
