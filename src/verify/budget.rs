@@ -41,21 +41,24 @@ fn terms(budget: Budget, timing: &Timing) -> Vec<Term> {
     let ttl = Term(1, "ttl", timing.ttl_ms);
     let loops = |count| Term(count, "loop_wait", timing.loop_wait_ms);
     let retries = Term(2, "retry_timeout", timing.retry_timeout_ms);
-    let check = Term(1, "timeout check", check_timeout(timing));
-    let (marks, name) =
-        if timing.rise > timing.fall { (timing.rise, "rise × inter") } else { (timing.fall, "fall × inter") };
-    let proxy = Term(u64::from(marks), name, timing.inter_ms);
+    let slower = timing.rise.max(timing.fall);
+    let (between, each) = match timing.rise > timing.fall {
+        true => ("rise × inter", "rise × timeout check"),
+        false => ("fall × inter", "fall × timeout check"),
+    };
+    let proxy = Term(u64::from(slower), between, timing.inter_ms);
+    let checks = Term(u64::from(slower), each, check_timeout(timing));
     match budget {
         // The lease runs out, a candidate wakes at the latest, and the race and the promotion may each meet a retry.
         Budget::Failover => vec![ttl, loops(1), retries],
-        // The change falls right behind a check, and the last check may take all of its own time.
-        Budget::Proxy => vec![proxy, check],
+        // The change falls right behind a check, and a host that is gone lets every check take all of its own time.
+        Budget::Proxy => vec![proxy, checks],
         // The member's old session runs out, its agent sees the leader, follows it, and the leader confirms the standby.
         Budget::Rejoin => vec![ttl, loops(2), retries, Term(1, "pg_rewind | pg_basebackup", COPY_MS)],
         // The standby reconnects, or is told of its new leader first.
         Budget::Replication => vec![loops(1), Term(1, "wal_retrieve_retry_interval", WAL_RETRY_MS)],
         // Programs start, one bootstraps and the other copies, the standby is confirmed, the proxy sees the leader.
-        Budget::Ready => vec![Term(1, "start", START_MS), Term(1, "pg_basebackup", COPY_MS), loops(2), proxy, check],
+        Budget::Ready => vec![Term(1, "start", START_MS), Term(1, "pg_basebackup", COPY_MS), loops(2), proxy, checks],
     }
 }
 
@@ -123,7 +126,10 @@ mod tests {
             derived(Budget::Failover),
             (60_000, "ttl 30 s + loop_wait 10 s + 2 × retry_timeout 10 s = 60 s".to_owned())
         );
-        assert_eq!(derived(Budget::Proxy), (14_000, "fall 3 × inter 3 s + timeout check 5 s = 14 s".to_owned()));
+        assert_eq!(
+            derived(Budget::Proxy),
+            (24_000, "fall 3 × inter 3 s + fall 3 × timeout check 5 s = 24 s".to_owned())
+        );
         assert_eq!(
             derived(Budget::Rejoin),
             (
@@ -139,8 +145,8 @@ mod tests {
         assert_eq!(
             derived(Budget::Ready),
             (
-                94_000,
-                "start 30 s + pg_basebackup 30 s + 2 × loop_wait 10 s + fall 3 × inter 3 s + timeout check 5 s = 94 s"
+                104_000,
+                "start 30 s + pg_basebackup 30 s + 2 × loop_wait 10 s + fall 3 × inter 3 s + fall 3 × timeout check 5 s = 104 s"
                     .to_owned()
             )
         );
@@ -152,7 +158,7 @@ mod tests {
         timing.rise = 5;
         timing.other.insert("timeout_check_ms".to_owned(), "500".to_owned());
         let allowed = allowed(Deadline::Budget(Budget::Proxy), &timing);
-        assert_eq!(allowed.derivation, "rise 5 × inter 3 s + timeout check 0.5 s = 15.5 s");
+        assert_eq!(allowed.derivation, "rise 5 × inter 3 s + rise 5 × timeout check 0.5 s = 17.5 s");
     }
 
     #[test]
