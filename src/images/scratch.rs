@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Uid;
@@ -38,17 +37,17 @@ impl Drop for Scratch {
 pub async fn turn(waiting: impl FnOnce()) -> Result<Flock<File>, ImageError> {
     let path = std::env::temp_dir().join(format!("labrun-images-{}.lock", Uid::effective()));
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let mut file = file.map_err(ImageError::io("open", &path))?;
-    let mut waiting = Some(waiting);
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((back, nix::Error::EWOULDBLOCK)) => file = back,
-            Err((_, errno)) => return Err(ImageError::io("lock", &path)(errno.into())),
-        }
-        if let Some(waiting) = waiting.take() {
-            waiting();
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+    let file = file.map_err(ImageError::io("open", &path))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(lock),
+        Err((file, nix::Error::EWOULDBLOCK)) => file,
+        Err((_, errno)) => return Err(ImageError::io("lock", &path)(errno.into())),
+    };
+    waiting();
+    let taken = tokio::task::spawn_blocking(move || Flock::lock(file, FlockArg::LockExclusive)).await;
+    match taken {
+        Ok(Ok(lock)) => Ok(lock),
+        Ok(Err((_, errno))) => Err(ImageError::io("lock", &path)(errno.into())),
+        Err(error) => Err(ImageError::io("lock", &path)(std::io::Error::other(error))),
     }
 }
