@@ -215,6 +215,21 @@ fn steps_do_exactly_one_thing() {
 }
 
 #[test]
+fn workloads_that_cannot_go() {
+    let workload = |paths: &str| {
+        format!(
+            "    workload:\n      start: {{name: w, paths: {paths}, clients: 5000, readers: 1, keys: 0}}\n  - title: x\n    wait:"
+        )
+    };
+    let copy = Copy::new().edit(
+        "checks/writes.yaml",
+        "  - wait:",
+        &format!("  - title: w\n{}", workload("[proxi, direct, direct]")),
+    );
+    told!(copy, "workloads", [Code::UnknownValue, Code::Twice, Code::UnknownValue, Code::UnknownValue]);
+}
+
+#[test]
 fn a_check_that_cannot_fail() {
     let copy = Copy::new().edit("checks/reads.yaml", "    expect:\n      - first == params.wanted\n", "").edit(
         "checks/reads.yaml",

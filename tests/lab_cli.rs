@@ -87,7 +87,7 @@ fn warnings_are_no_errors_unless_asked_for() {
 
 #[test]
 fn schemas_are_printed_as_committed() {
-    for of in ["lab", "check", "endpoints"] {
+    for of in ["lab", "check", "endpoints", "run", "event", "series"] {
         let printed = labrun(&["schema", of], Path::new("."));
         let committed = format!("{}/schema/{of}.schema.json", env!("CARGO_MANIFEST_DIR"));
         assert_eq!(out(&printed), std::fs::read_to_string(committed).expect("committed"));

@@ -12,6 +12,7 @@ use crate::lab::{Code, Diagnostic, LabError};
 use crate::observe::SqlError;
 use crate::report::ReportError;
 use crate::verify::VerifyError;
+use crate::verify::recheck::RecheckError;
 
 /// A command failed.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -71,6 +72,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Verify(#[from] VerifyError),
+    /// A run cannot be judged again.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recheck(#[from] RecheckError),
     /// A report could not be made.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -105,7 +110,8 @@ impl CliError {
             | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => exit::USAGE,
             CliError::Images(ImageError::Interrupted) => exit::INTERRUPTED,
             CliError::Engine(_) | CliError::Images(_) => exit::FAILURE,
-            CliError::Verify(_) | CliError::Report(_) => exit::FAILURE,
+            CliError::Recheck(RecheckError::NoHistory { .. }) => exit::INCONCLUSIVE,
+            CliError::Verify(_) | CliError::Report(_) | CliError::Recheck(_) => exit::FAILURE,
             CliError::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe => exit::OK,
             CliError::Io { .. } => exit::FAILURE,
             CliError::Deploy(error) | CliError::Attach(AttachError::Deploy(error)) => of_deploy(error),

@@ -1,5 +1,7 @@
 //! The exit codes of `labrun`, all in one place. Scripts may rely on them.
 
+use crate::verify::Verdict;
+
 /// What was asked for was done; every check passed.
 pub const OK: u8 = 0;
 /// A check failed: what had to hold was seen not to hold; or a project that was linted has a mistake.
@@ -20,6 +22,16 @@ pub const DIFFERS: u8 = 7;
 pub const SQL: u8 = 8;
 /// A signal asked labrun to stop.
 pub const INTERRUPTED: u8 = 130;
+
+/// The exit code of a verdict.
+pub fn of_verdict(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass => OK,
+        Verdict::Fail => CHECK_FAILED,
+        Verdict::Inconclusive | Verdict::Skipped => INCONCLUSIVE,
+        Verdict::InfraError => FAILURE,
+    }
+}
 
 /// The same for `--help`.
 pub const HELP: &str = "\

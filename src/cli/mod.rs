@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, all else to stderr. Exit codes are those of [`exit`].
 
+mod compare;
 mod completions;
 mod deploy;
 mod destroy;
@@ -19,14 +20,17 @@ mod logs;
 mod node;
 mod output;
 mod progress;
+mod recheck;
 mod report;
 mod run;
 mod schema;
+mod series;
 mod sql;
 mod status;
 mod table;
 mod validate;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -53,10 +57,16 @@ enum Command {
     Deploy(deploy::Args),
     /// Show who is who: nodes, the cluster's members, the proxy's view.
     Status(status::Args),
+    /// Watch a deployment live: roles, lag, proxy, workload, faults.
+    Watch(watch::Args),
     /// Run the checks, with real faults under a real workload.
     Verify(verify::Args),
     /// Write the report of a run.
     Report(report::Args),
+    /// Put two runs, or two series of runs, side by side.
+    Compare(compare::Args),
+    /// Judge the histories of an old run with today's checkers.
+    Recheck(recheck::Args),
     /// Print a node's log.
     Logs(logs::Args),
     /// Run SQL: no psql needed.
@@ -85,7 +95,7 @@ enum Command {
     Explain(explain::Args),
     /// Make a new lab folder from the reference lab.
     Init(init::Args),
-    /// Print the JSON Schema of the lab format, for editors.
+    /// Print a JSON Schema: of the lab format, or of what a run leaves.
     Schema(schema::Args),
     /// Check this machine: programs, ports, limits.
     Doctor(doctor::Args),
@@ -114,8 +124,11 @@ impl Command {
             Command::Run(args) => Box::pin(args.run(globals)).await,
             Command::Deploy(args) => args.run(globals).await,
             Command::Status(args) => args.run(globals).await,
+            Command::Watch(args) => args.run(globals).await,
             Command::Verify(args) => Box::pin(args.run(globals)).await,
             Command::Report(args) => args.run(globals),
+            Command::Compare(args) => args.run(globals),
+            Command::Recheck(args) => args.run(globals),
             Command::Logs(args) => args.run(globals).await,
             Command::Sql(args) => args.run(globals).await,
             Command::Stop(args) => args.run(globals, node::Act::Stop).await,

@@ -6,7 +6,7 @@ use super::{CliError, Globals, exit, output};
 use crate::deploy::state;
 use crate::lab::library;
 use crate::lab::model::Lang;
-use crate::report::{self, Templates, Written};
+use crate::report::{self, Templates, Written, outputs};
 use crate::verify::Run;
 
 /// Write the report of a run.
@@ -14,42 +14,82 @@ use crate::verify::Run;
 pub struct Args {
     /// A run's name, or its folder [default: the newest one]
     run: Option<String>,
+    /// Print this on stdout instead of saying where the report lies.
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
     /// The language.
     #[arg(long, value_name = "LANG", default_value = "ru", env = "LABRUN_LANG", hide_env_values = true)]
     lang: Lang,
 }
 
+/// What other programs read.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// JUnit XML
+    Junit,
+    /// the Test Anything Protocol
+    Tap,
+    /// Markdown for $GITHUB_STEP_SUMMARY
+    Github,
+}
+
 impl Args {
     pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
-        let folder = self.folder(globals)?;
-        // `latest` is a link: name the run itself.
-        let folder = folder.canonicalize().unwrap_or(folder);
+        let folder = folder(globals, self.run.as_deref())?;
         let run = report::read_run(&folder)?;
         let written = write(&run, &folder, self.lang, &templates(&folder)?)?;
-        tell(globals, &written)?;
+        match self.format {
+            None => tell(globals, &written)?,
+            Some(Format::Junit) => output::print(&outputs::junit::junit(&run, self.lang))?,
+            Some(Format::Tap) => output::print(&outputs::tap::tap(&run, self.lang))?,
+            Some(Format::Github) => output::print(&outputs::github::summary(&run, self.lang))?,
+        }
         Ok(exit::OK)
     }
+}
 
-    /// The folder of the run that is meant. Runs outlive their deployment.
-    fn folder(&self, globals: &Globals) -> Result<PathBuf, CliError> {
-        let wanted = self.run.as_deref();
-        if wanted.is_some_and(|wanted| wanted.contains('/') || Path::new(wanted).join("run.json").is_file()) {
-            return Ok(report::find_run(Path::new(""), wanted)?);
-        }
-        let names = with_runs(&globals.output);
-        let name = match (&globals.name, names.as_slice()) {
-            (Some(name), _) | (None, [name]) => name.clone(),
-            (None, []) => return Ok(report::find_run(&globals.output, wanted)?),
-            (None, _) => state::choose(&globals.output, None)?,
-        };
-        Ok(report::find_run(&state::dir_of(&globals.output, &name)?.join("runs"), wanted)?)
+/// The folder of the run that is meant. Runs outlive their deployment.
+pub fn folder(globals: &Globals, wanted: Option<&str>) -> Result<PathBuf, CliError> {
+    let found = find(globals, wanted)?;
+    // `latest` is a link: name the run itself.
+    Ok(found.canonicalize().unwrap_or(found))
+}
+
+fn find(globals: &Globals, wanted: Option<&str>) -> Result<PathBuf, CliError> {
+    if wanted.is_some_and(|wanted| wanted.contains('/') || Path::new(wanted).join("run.json").is_file()) {
+        return Ok(report::find_run(Path::new(""), wanted)?);
     }
+    let names = with_runs(&globals.output);
+    let name = match (&globals.name, names.as_slice()) {
+        (Some(name), _) | (None, [name]) => name.clone(),
+        (None, []) => return Ok(report::find_run(&globals.output, wanted)?),
+        (None, _) => state::choose(&globals.output, None)?,
+    };
+    Ok(report::find_run(&state::dir_of(&globals.output, &name)?.join("runs"), wanted)?)
 }
 
 /// Render and write.
 pub fn write(run: &Run, folder: &Path, lang: Lang, templates: &Templates) -> Result<Written, CliError> {
     let rendered = report::render(run, lang, templates)?;
-    Ok(report::write(folder, &rendered)?)
+    let written = report::write(folder, &rendered)?;
+    let outputs = [
+        ("junit.xml", outputs::junit::junit(run, lang)),
+        ("results.tap", outputs::tap::tap(run, lang)),
+        ("summary.md", outputs::github::summary(run, lang)),
+    ];
+    for (name, content) in outputs {
+        report::put(&folder.join(name), content.as_bytes())?;
+    }
+    Ok(written)
+}
+
+/// Within a GitHub job: put the summary on the job's page.
+pub fn summarise(run: &Run, lang: Lang) -> Result<(), CliError> {
+    match std::env::var_os(outputs::github::VARIABLE) {
+        Some(path) if !path.is_empty() => outputs::github::append(Path::new(&path), run, lang)
+            .map_err(|source| CliError::Io { what: "write the job's summary", source }),
+        _ => Ok(()),
+    }
 }
 
 /// Say where it lies.

@@ -11,9 +11,7 @@ use crate::deploy::{Deployment, Lock};
 use crate::lab::model::{Lang, Text};
 use crate::lab::{self, Loaded};
 use crate::verify::terminal::summary;
-use crate::verify::{
-    Canceller, Consumer, JsonLines, Options, Run, Terminal, Verdict, Verified, VerifyError, cancellation, verify,
-};
+use crate::verify::{Canceller, Consumer, JsonLines, Options, Terminal, Verified, VerifyError, cancellation, verify};
 
 /// Run the checks against a deployment.
 #[derive(Debug, Clone, clap::Args)]
@@ -132,14 +130,5 @@ fn cancel_on_signal(canceller: Canceller) -> JoinHandle<()> {
 
 /// The exit code of a run.
 pub fn code(verified: &Verified) -> u8 {
-    if verified.interrupted { exit::INTERRUPTED } else { of_run(&verified.run) }
-}
-
-fn of_run(run: &Run) -> u8 {
-    match run.verdict {
-        Verdict::Pass => exit::OK,
-        Verdict::Fail => exit::CHECK_FAILED,
-        Verdict::Inconclusive | Verdict::Skipped => exit::INCONCLUSIVE,
-        Verdict::InfraError => exit::FAILURE,
-    }
+    if verified.interrupted { exit::INTERRUPTED } else { exit::of_verdict(verified.run.verdict) }
 }

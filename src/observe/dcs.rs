@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use zookeeper_client::{Client, Error};
+use zookeeper_client::{Client, Error, EventType};
 
 use super::ObserveError;
 
@@ -94,6 +94,14 @@ impl Dcs {
             Err(error) => Err(error),
         })
         .await
+    }
+
+    /// Watch `key`, whether it is there or not. The future ends with its next change, and says whether it was deleted; a
+    /// session that is lost ends it as well.
+    pub async fn watch(&self, key: &str) -> Result<impl Future<Output = bool> + Send + use<>, ObserveError> {
+        let path = self.path(key);
+        let (_, watcher) = self.ask(&path, async |client| client.check_and_watch_stat(&path).await).await?;
+        Ok(async move { watcher.changed().await.event_type == EventType::NodeDeleted })
     }
 
     /// The names of the keys below `key`, sorted; empty where there is no such key.

@@ -9,7 +9,6 @@ use super::commands;
 use super::evidence::{Evidence, Scope, reference};
 use super::functions::{link, scope};
 use super::markdown;
-use super::outage;
 use super::picture::lanes::{self, Lane, Mark, Segment};
 use super::picture::svg::Svg;
 use super::picture::terminal::{self, Entry};
@@ -19,6 +18,7 @@ use super::words::fill;
 use super::{format, words::Words};
 use crate::lab::model::Lang;
 use crate::topology::Service;
+use crate::verify::outage;
 use crate::verify::run::Outage;
 use crate::verify::{CheckResult, Fact, NodeFacts, Run, Source};
 

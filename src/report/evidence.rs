@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::outage;
 use super::words::Words;
 use crate::import::project::Project;
+use crate::verify::outage;
 use crate::verify::run::{Outage, RoleChange};
 use crate::verify::{Fact, Run, StepResult, Verdict};
 
@@ -163,7 +163,11 @@ impl Evidence {
     pub fn outage_seen(&self, outage: &Outage) -> Seen {
         let phases = outage::phases(outage);
         let phase = |phase: &outage::Phase| {
+            let budget = outage::budget::of_phase(&phase.name, &outage.fault, &outage.path, &self.run.timing);
             json!({
+                "by": outage.seen_by.get(&phase.name),
+                "budget_ms": budget.map(|budget| budget.0),
+                "budget": budget.map(|budget| budget.1),
                 "name": phase.name,
                 "word": self.words.phase(&phase.name),
                 "from": phase.from,
@@ -184,6 +188,8 @@ impl Evidence {
             "marks": marks,
             "phases": phases.iter().map(phase).collect::<Vec<_>>(),
             "dominant": outage::dominant(&phases).map(phase),
+            "advice": outage.advice,
+            "no_election": outage.no_election,
             "acked": outage.counts.0,
             "rejected": outage.counts.1,
             "indeterminate": outage.counts.2,

@@ -6,6 +6,7 @@
 //! report.md                the report in the language that was asked for
 //! report.<lang>.md         the same, by its language
 //! report.<lang>.html       one page, with everything in it: no network, no scripts
+//! junit.xml, results.tap   the checks for other programs; summary.md what a GitHub job shows
 //! images/<name>.<lang>.svg its pictures
 //! facts/<id>.txt           what each fact's command printed; facts/SHA256SUMS checks them
 //! project/                 the compose project, to be taken away
@@ -19,7 +20,8 @@ pub mod format;
 pub mod functions;
 mod html;
 mod markdown;
-mod outage;
+pub mod outputs;
+pub mod pages;
 mod picture;
 mod redact;
 mod render;
@@ -32,9 +34,9 @@ use std::path::{Path, PathBuf};
 
 pub use functions::Withheld;
 pub use render::{Report, render};
-pub use stored::{find_run, read_run};
+pub use stored::{find_run, read_run, read_series};
 pub use templates::Templates;
-pub use write::{Written, write};
+pub use write::{Written, put, write};
 
 /// Why a report could not be made.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]

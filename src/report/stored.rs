@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ReportError;
 use crate::verify::Run;
 use crate::verify::run::RUN_FORMAT;
+use crate::verify::series::{SERIES_FORMAT, Series};
 
 /// The run's file in its folder.
 const RUN_FILE: &str = "run.json";
@@ -47,6 +48,17 @@ pub fn read_run(folder: &Path) -> Result<Run, ReportError> {
         return Err(bad(format!("its format is {}, this labrun knows {RUN_FORMAT}", run.format)));
     }
     Ok(run)
+}
+
+/// The series that lies in a file.
+pub fn read_series(path: &Path) -> Result<Series, ReportError> {
+    let bytes = fs::read(path).map_err(|source| ReportError::io("read", path, source))?;
+    let bad = |why: String| ReportError::BadRun { path: path.to_owned(), why };
+    let series: Series = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    match series.format == SERIES_FORMAT {
+        true => Ok(series),
+        false => Err(bad(format!("its format is {}, this labrun knows {SERIES_FORMAT}", series.format))),
+    }
 }
 
 fn known(runs: &Path) -> String {

@@ -34,8 +34,8 @@ pub fn write(folder: &Path, report: &Report) -> Result<Written, ReportError> {
     Ok(written)
 }
 
-/// By way of a file beside it, so that a reader never sees half of it and a full disk costs nothing that was there.
-fn put(path: &Path, content: &[u8]) -> Result<(), ReportError> {
+/// Writes a file by way of one beside it, so that a reader never sees half of it and a full disk costs nothing that was there.
+pub fn put(path: &Path, content: &[u8]) -> Result<(), ReportError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|source| ReportError::io("make", folder, source))?;
     let mut name = path.file_name().unwrap_or_default().to_owned();

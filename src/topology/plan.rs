@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lab::model::AgentKind;
@@ -51,7 +52,7 @@ pub struct NodePlan {
 }
 
 /// What runs on a node, and at which ports of the node's own address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Service {
     /// ZooKeeper.
@@ -89,7 +90,7 @@ pub struct Publish {
 }
 
 /// A file that labrun renders.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigFile {
     /// Its path below the node's (or the project's) folder; never absolute, never with `..`.
     pub path: String,
@@ -119,7 +120,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// The constants of the topology that bound how long things may take, in ms.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Timing {
     /// Patroni's `ttl`.
     pub ttl_ms: u64,

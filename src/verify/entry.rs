@@ -117,7 +117,7 @@ fn place_of(part: &str, loaded: &Loaded) -> Result<usize, VerifyError> {
 }
 
 /// A run of which nothing is known yet but what it is about.
-pub(super) fn empty_run(loaded: &Loaded, deployment: &Deployment, id: &str, now: Timestamp) -> Run {
+pub(crate) fn empty_run(loaded: &Loaded, deployment: &Deployment, id: &str, now: Timestamp) -> Run {
     let nodes = deployment.plan.nodes.iter().map(|plan| NodeFacts {
         name: plan.name.clone(),
         service: plan.service.clone(),

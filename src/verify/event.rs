@@ -1,13 +1,14 @@
 //! The event spine: everything that labrun does and sees, as it happens.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Fact, Verdict};
 use crate::lab::model::Text;
-use crate::verify::run::RoleChange;
+use crate::verify::run::{Outage, RoleChange};
 
 /// An event with its place in the run.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Stamped {
     /// Counted from 1, without gaps.
     pub seq: u64,
@@ -19,7 +20,7 @@ pub struct Stamped {
 }
 
 /// What happened.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A verification began.
@@ -72,6 +73,11 @@ pub enum Event {
     RoleChanged {
         /// The change.
         change: RoleChange,
+    },
+    /// An outage was measured.
+    OutageMeasured {
+        /// The outage, with its phases.
+        outage: Box<Outage>,
     },
     /// A step ended.
     StepFinished {

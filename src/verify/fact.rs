@@ -1,10 +1,11 @@
 //! Facts: what was observed. Every sentence of a report stands on one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One observation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fact {
     /// `F1`, `F2`, …: unique in its run; reports link to it.
     pub id: String,
@@ -27,7 +28,7 @@ pub struct Fact {
 }
 
 /// How a fact was observed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Source {
     /// By SQL.

@@ -5,15 +5,19 @@
 
 pub mod budget;
 pub mod cancel;
-mod entry;
+pub(crate) mod entry;
 pub mod event;
 pub mod fact;
 pub mod faults;
 pub mod history;
+pub mod outage;
+pub mod recheck;
 pub mod run;
 mod runner;
 pub mod say;
+pub mod schema;
 pub mod scope;
+pub mod series;
 pub mod spine;
 pub mod steps;
 pub mod store;
@@ -27,6 +31,7 @@ pub use cancel::{Cancel, Canceller, cancellation};
 pub use entry::{Options, Verified, VerifyError, verify};
 pub use event::{Event, Stamped};
 pub use fact::{Fact, Source};
+pub use history::Judgement;
 pub use run::{CheckResult, NodeFacts, PartResult, Run, StepResult};
 pub use spine::{Consumer, Observation, Spine};
 pub use store::JsonLines;

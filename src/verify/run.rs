@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::outage::{NoElection, Phase};
 use super::{Fact, Verdict};
 use crate::lab::model::{LabFile, Text};
 use crate::topology::{ConfigFile, Service, Timing};
@@ -14,7 +16,7 @@ use crate::topology::{ConfigFile, Service, Timing};
 pub const RUN_FORMAT: &str = "labrun-run/v1";
 
 /// One verification.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Run {
     /// `labrun-run/v1`.
     pub format: String,
@@ -63,7 +65,7 @@ pub struct Run {
 }
 
 /// A node, for the report.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct NodeFacts {
     /// Its name.
     pub name: String,
@@ -76,7 +78,7 @@ pub struct NodeFacts {
 }
 
 /// What a part came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PartResult {
     /// The part's id.
     pub id: String,
@@ -91,7 +93,7 @@ pub struct PartResult {
 }
 
 /// What a check came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CheckResult {
     /// Its name among the lab's checks.
     pub id: String,
@@ -118,7 +120,7 @@ pub struct CheckResult {
 }
 
 /// What a step came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StepResult {
     /// Its name within the check.
     pub id: String,
@@ -139,7 +141,7 @@ pub struct StepResult {
 }
 
 /// A change of a node's role, as the DCS and the nodes showed it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RoleChange {
     /// When, in ms since the run's start.
     pub at_ms: u64,
@@ -153,7 +155,7 @@ pub struct RoleChange {
 }
 
 /// What one path of a workload saw of one fault.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Outage {
     /// The workload.
     pub workload: String,
@@ -170,9 +172,27 @@ pub struct Outage {
     pub closed: bool,
     /// When the fault was injected, in ms since the run's start, where one was.
     pub fault_at_ms: Option<u64>,
-    /// Marks within it, in order of time: a name (`fault`, `lock_free`, `lock_taken`, `promoted`, `proxy_up`, `first_ack`)
-    /// and ms since the run's start. What was not seen has no mark.
+    /// What the fault was (`stop`), where one was.
+    #[serde(default)]
+    pub fault: String,
+    /// Marks within it, in order of time: a name (`fault`, `detected`, `lock_free`, `lock_taken`, `promoted`, `proxy_up`,
+    /// `first_ack`) and ms since the run's start. What was not seen has no mark.
     pub marks: Vec<(String, u64)>,
+    /// Who showed each mark (`REST · pg-master`), by its name.
+    #[serde(default)]
+    pub seen_by: BTreeMap<String, String>,
+    /// The gap cut at the marks; the phases add up to it.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
+    /// The phase that took longest.
+    #[serde(default)]
+    pub dominant: Option<String>,
+    /// What would shorten that one.
+    #[serde(default)]
+    pub advice: Option<Text>,
+    /// Why nobody took the leader key over, where nobody did.
+    #[serde(default)]
+    pub no_election: Option<NoElection>,
     /// Writes that were acknowledged, refused, and those whose outcome is unknown.
     pub counts: (u64, u64, u64),
 }

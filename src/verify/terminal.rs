@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::run::Outage;
+use super::outage::words;
 use super::{Consumer, Event, Run, Stamped, Verdict, say};
 use crate::lab::model::{Lang, Text};
 use crate::observe::table;
@@ -65,6 +65,9 @@ impl<W: Write> Terminal<W> {
                 // The step that decided has told it already.
                 let told = matches!(verdict, Verdict::Fail | Verdict::InfraError);
                 self.reason("           ", reason.as_ref().filter(|_| !told))
+            }
+            Event::OutageMeasured { outage } => {
+                words::lines(outage, self.lang).iter().try_for_each(|line| self.line(&format!("    {line}")))
             }
             Event::PartFinished { verdict: Verdict::Skipped, reason, .. } => self.reason("  ", reason.as_ref()),
             _ => Ok(()),
@@ -139,7 +142,8 @@ pub fn summary(run: &Run, lang: Lang, colours: bool) -> String {
         let reason = part.reason.as_ref().map(|reason| reason.get(lang)).unwrap_or_default();
         text.push_str(&format!("{}: {reason}\n", part.id));
     }
-    run.outages.iter().for_each(|outage| text.push_str(&format!("{}\n", outage_line(outage, lang))));
+    let outages = run.outages.iter().flat_map(|outage| words::lines(outage, lang));
+    outages.for_each(|line| text.push_str(&format!("{line}\n")));
     run.notes.iter().for_each(|note| text.push_str(&format!("{}\n", note.get(lang))));
     let (verdict, points) = match lang {
         Lang::Ru => ("итог", "баллы"),
@@ -149,23 +153,6 @@ pub fn summary(run: &Run, lang: Lang, colours: bool) -> String {
     text.push_str(&format!("{verdict}: {whole}, {points}: {}/{}, ", run.points.0, run.points.1));
     text.push_str(&seconds(run.took_ms, lang));
     text
-}
-
-fn outage_line(outage: &Outage, lang: Lang) -> String {
-    let gap = seconds(outage.gap_ms, lang);
-    let path = match (lang, outage.path.as_str()) {
-        (Lang::Ru, "proxy") => "через HAProxy",
-        (Lang::Ru, "direct") => "напрямую",
-        (Lang::En, "proxy") => "through HAProxy",
-        (Lang::En, "direct") => "directly",
-        (_, other) => other,
-    };
-    match (lang, outage.closed) {
-        (Lang::Ru, true) => format!("запись {path} была недоступна {gap}"),
-        (Lang::Ru, false) => format!("запись {path} была недоступна дольше {gap}: она так и не возобновилась"),
-        (Lang::En, true) => format!("writes {path} were unavailable for {gap}"),
-        (Lang::En, false) => format!("writes {path} were unavailable for over {gap}: they never came back"),
-    }
 }
 
 fn word(verdict: Verdict, lang: Lang) -> &'static str {

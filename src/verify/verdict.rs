@@ -1,9 +1,10 @@
 //! The verdicts, and how they add up.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a step, a check, a part or a run came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// What had to hold was observed.
@@ -33,6 +34,12 @@ impl Verdict {
             Verdict::InfraError => 3,
             Verdict::Fail => 4,
         }
+    }
+
+    /// The verdict that a word stands for.
+    pub fn of_word(word: &str) -> Option<Verdict> {
+        let all = [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive, Verdict::Skipped, Verdict::InfraError];
+        all.into_iter().find(|verdict| verdict.word() == word)
     }
 
     /// The word used in files and on the terminal.

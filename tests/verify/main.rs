@@ -7,6 +7,7 @@ mod broken;
 mod interrupted;
 mod passes;
 mod run;
+mod series;
 #[path = "../deploy/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of deployments; each uses a part of it")]
 mod support;

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use labrun::verify::Verdict;
-use labrun::verify::history::judge::Evidence;
-use labrun::verify::history::{Line, judge};
+use labrun::verify::history::Linearizable;
+use labrun::verify::outage::Phase;
+use labrun::verify::recheck::{Rechecked, recheck};
 
 use crate::run::{deployed, newest, run, step, verdicts, verify};
 use crate::support::Place;
@@ -24,13 +25,17 @@ fn all_parts_pass_twice_in_a_row() {
         for outage in &run.outages {
             let names: Vec<&str> = outage.marks.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!((names.first(), names.last()), (Some(&"fault"), Some(&"first_ack")), "{names:?}");
-            for mark in ["lock_taken", "promoted"] {
+            for mark in ["detected", "lock_free", "lock_taken", "promoted"] {
                 assert!(names.contains(&mark), "{mark} in {names:?}");
             }
             assert_eq!(names.contains(&"proxy_up"), outage.path == "proxy", "{names:?}");
             assert!(outage.closed && outage.gap.0 < outage.gap.1);
             let last = outage.marks.last().unwrap().1;
             assert_eq!(last, outage.gap.1, "the phases end where the gap ends");
+            let phases: u64 = outage.phases.iter().map(Phase::took).sum();
+            assert_eq!(phases, outage.gap.1 - outage.gap.0, "the phases add up to the gap");
+            assert!(outage.dominant.is_some() && outage.advice.is_some(), "{outage:?}");
+            assert_eq!(outage.no_election, None);
         }
         let roles: BTreeSet<&str> = run.timeline.iter().map(|change| change.role.as_str()).collect();
         for role in ["leader", "sync_standby", "down", "replica"] {
@@ -45,33 +50,43 @@ fn all_parts_pass_twice_in_a_row() {
     }
     assert_ne!(leaders[0], leaders[1], "the roles were swapped");
     the_stored_history_tells_the_same(&place);
+    what_is_left_is_what_the_schemas_say(&place);
 }
 
-/// The history on the disk, judged anew, is the one that the run was judged by.
+/// The history on the disk, judged anew, is the one that the run was judged by; `recheck` says so.
 fn the_stored_history_tells_the_same(place: &Place) {
-    let text = std::fs::read_to_string(newest(place).join("history.jsonl")).unwrap();
-    let lines: Vec<Line> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let (mut ops, mut invoked, mut stored) = (Vec::new(), 0, None);
-    for line in lines {
-        match line {
-            Line::Invoke { .. } => invoked += 1,
-            Line::End { op, .. } => ops.push(op),
-            Line::Stored { ids, .. } => stored = Some(ids),
-            Line::Begin { .. } => {}
-        }
-    }
-    assert_eq!(invoked, ops.len(), "every write was seen through");
-    let paths = ["proxy".to_owned(), "direct".to_owned()];
-    let end = ops.iter().map(|op| op.done_us).max().unwrap();
-    let evidence = Evidence { ops: &ops, stored: stored.as_deref(), paths: &paths, span_us: (0, end), fault_us: None };
-    let judgement = judge(&evidence);
-    let captures = &run(place).parts[3].checks[0].captures;
+    let run = run(place);
+    let all = recheck(&run, &newest(place)).unwrap();
+    let [Rechecked { recorded, judgement, then }] = &all[..] else { panic!("{} histories", all.len()) };
+    assert_eq!((judgement.verdict(), *then), (Verdict::Pass, Some(Verdict::Pass)));
+    assert!(recorded.ops.iter().all(|op| op.done_us < u64::MAX), "every operation was seen through");
+    let captures = &run.parts[3].checks[0].captures;
     assert_eq!(Some(judgement.acked()), captures["acked"].as_u64());
-    let losses = judgement.losses.unwrap();
-    assert!(losses.lost.is_empty() && losses.unexpected.is_empty() && losses.duplicated.is_empty(), "{losses:?}");
-    assert!(judgement.overlaps.is_empty(), "{:?}", judgement.overlaps);
+    let reads = judgement.reads.as_ref().unwrap();
+    assert!(Some(reads.answered) == captures["reads"].as_u64() && reads.answered > 0, "{reads:?}");
+    assert_eq!(judgement.linearizable, Some(Linearizable::Yes));
     for path in judgement.paths.values() {
         assert_eq!(path.acked_by.len(), 2, "both leaders acknowledged writes: {path:?}");
+    }
+    let said = place.labrun(&["recheck"]).ends(0);
+    assert!(said.out.contains("workload writers") && said.out.contains("pass, as it was then"), "{}", said.out);
+}
+
+/// The committed schemas hold for run.json and every line of events.jsonl.
+fn what_is_left_is_what_the_schemas_say(place: &Place) {
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let schemas = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    let (mut compiled, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
+    let [run, event] = ["run", "event"].map(|name| {
+        let schema = serde_json::from_str(&read(&schemas.join(format!("{name}.schema.json")))).unwrap();
+        compiler.add_resource(name, schema).unwrap();
+        compiler.compile(name, &mut compiled).unwrap()
+    });
+    let value = serde_json::from_str(&read(&newest(place).join("run.json"))).unwrap();
+    compiled.validate(&value, run).unwrap_or_else(|error| panic!("run.json: {error:#}"));
+    for line in read(&newest(place).join("events.jsonl")).lines() {
+        let value = serde_json::from_str(line).unwrap();
+        compiled.validate(&value, event).unwrap_or_else(|error| panic!("{line}: {error:#}"));
     }
 }
 

@@ -112,6 +112,9 @@ impl Meaning<'_> {
                 self.reads(Form::Expression, condition.holds(), place, &|name| scope.known(name));
             }
         }
+        if let StepAction::Workload(WorkloadStep::Start(start)) = &step.action {
+            self.workload(start, path);
+        }
         self.captures(check, step, path, captures);
         let after = Scope { check, captures: captures.clone(), result: step.action.result() };
         self.modes(step, path);

@@ -9,6 +9,7 @@ mod patroni;
 mod text;
 mod topology;
 mod uses;
+mod workload;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -146,6 +146,18 @@ impl StepAction {
                 "recovered",
                 "overlap",
                 "missed_from",
+                "verdict",
+                "reads",
+                "stale_reads",
+                "reads_that_went_back",
+                "phantom_reads",
+                "standby_reads",
+                "standby_stale",
+                "standby_stale_ms",
+                "linearizable",
+                "linearizable_why",
+                "per_second",
+                "stalled_ms",
             ],
         }
     }

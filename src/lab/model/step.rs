@@ -192,9 +192,13 @@ pub enum WorkloadStep {
     Start(WorkloadStart),
     /// Stop the named workload, read back what is stored, and judge. The result is `paths` (by name: `acked`, `acked_by`
     /// (counts by node), `acked_before_fault`, `acked_after_fault`, `rejected`, `rejected_by` (counts by SQLSTATE),
-    /// `indeterminate`, `gap_ms`, `gap_from`, `gap_to`, `gap_closed`), `table`, `acked`, `acked_during_fault`,
-    /// `missed_from` (the first id that the faulty node misses), `stored`, `lost`, `unexpected`, `duplicated` (lists of
-    /// ids), `lost_count`, `recovered` (a count) and `overlap` (times in which two nodes acknowledged at once).
+    /// `indeterminate`, `reads`, `gap_ms`, `gap_from`, `gap_to`, `gap_closed`, `read_only_ms` (the longest time in which
+    /// the way led to read-only nodes alone)), `table`, `acked`, `acked_during_fault`, `missed_from` (the first id that
+    /// the faulty node misses), `stored`, `lost`, `unexpected`, `duplicated` (lists of ids), `lost_count`, `recovered` (a
+    /// count), `overlap` (times in which two nodes acknowledged at once) and `verdict`. With registers also `reads` (a
+    /// count), `stale_reads`, `reads_that_went_back`, `phantom_reads` (lists of ids), `standby_reads`, `standby_stale` (counts),
+    /// `standby_stale_ms`, and `linearizable` (none where that is not known, with `linearizable_why` in words). Of the clients
+    /// themselves: `per_second` (operations) and `stalled_ms` (by how much a client was late at the most).
     Stop(String),
 }
 
@@ -207,14 +211,44 @@ pub struct WorkloadStart {
     /// The table that it writes; made when it is not there.
     #[serde(default = "table")]
     pub table: String,
-    /// The pause between two writes of one writer (20ms).
+    /// The pause between the beginnings of two operations of one client (20ms).
     #[serde(default)]
     pub every: Option<Span>,
-    /// How long one write may take before its outcome counts as indeterminate (2s).
+    /// How long one operation may take before its outcome counts as indeterminate (2s).
     #[serde(default)]
     pub give_up: Option<Span>,
-    /// The ways by which it writes: `proxy`, and `direct` (to whichever node takes writes).
+    /// The ways by which it goes: `proxy`; `direct` (to whichever node takes writes); `each` (to every postgres node, by
+    /// clients that keep to that node; the way is called by the node's name).
     pub paths: Vec<String>,
+    /// How many clients write on each way (1).
+    #[serde(default = "one")]
+    #[schemars(range(max = 1000))]
+    pub clients: u32,
+    /// How many clients read on each way (0). They read the registers.
+    #[serde(default)]
+    #[schemars(range(max = 1000))]
+    pub readers: u32,
+    /// How many registers there are; every write sets one of them (4 where there are readers, otherwise 0).
+    #[serde(default)]
+    #[schemars(range(max = 1024))]
+    pub keys: Option<u32>,
+}
+
+/// The registers of a workload with readers that says no number.
+const KEYS: u32 = 4;
+
+impl WorkloadStart {
+    /// The ways that there are.
+    pub const PATHS: [&str; 3] = ["proxy", "direct", "each"];
+
+    /// How many registers it has.
+    pub fn registers(&self) -> u32 {
+        self.keys.unwrap_or(if self.readers > 0 { KEYS } else { 0 })
+    }
+}
+
+fn one() -> u32 {
+    1
 }
 
 fn table() -> String {

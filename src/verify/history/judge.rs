@@ -1,8 +1,19 @@
 //! All checkers over one history, side by side.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::{Gap, Losses, Op, Outcome, Overlap, gap::longest_gap, losses::losses, overlap::overlaps};
+use super::gap::longest_gap;
+use super::losses::losses;
+use super::overlap::overlaps;
+use super::read_only::read_only;
+use super::reads::reads;
+use super::register::linearizable;
+use super::{Gap, Linearizable, Losses, Op, Outcome, Overlap, ReadOnly, Reads};
+use crate::verify::Verdict;
+
+/// How long it may take to decide whether the registers are linearizable.
+const REGISTER_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is known of a workload when it is judged.
 #[derive(Debug, Clone)]
@@ -26,6 +37,10 @@ pub struct Judgement {
     pub losses: Option<Losses>,
     /// Times in which two nodes acknowledged writes.
     pub overlaps: Vec<Overlap>,
+    /// What the reads show; none where the workload has no registers.
+    pub reads: Option<Reads>,
+    /// Whether the registers are linearizable; none where there are none.
+    pub linearizable: Option<Linearizable>,
     /// Each way by itself.
     pub paths: BTreeMap<String, PathJudgement>,
 }
@@ -47,6 +62,10 @@ pub struct PathJudgement {
     pub acked_after_fault: u64,
     /// The longest time without an acknowledged write; after the fault, where there was one.
     pub gap: Option<Gap>,
+    /// Times in which it led to nodes that take no writes.
+    pub read_only: Vec<ReadOnly>,
+    /// Reads that were answered.
+    pub reads: u64,
 }
 
 impl Judgement {
@@ -59,25 +78,49 @@ impl Judgement {
     pub fn acked_after_fault(&self) -> u64 {
         self.paths.values().map(|path| path.acked_after_fault).sum()
     }
+
+    /// What the history comes to: `fail` where it shows something that must not be; `inconclusive` where it cannot show
+    /// it (nothing was acknowledged, what is stored is not known, no read was answered).
+    pub fn verdict(&self) -> Verdict {
+        let lost =
+            |losses: &Losses| !losses.lost.is_empty() || !losses.unexpected.is_empty() || !losses.duplicated.is_empty();
+        let misread =
+            |reads: &Reads| !reads.stale.is_empty() || !reads.went_back.is_empty() || !reads.phantom.is_empty();
+        let is_wrong = self.losses.as_ref().is_some_and(lost)
+            || !self.overlaps.is_empty()
+            || self.reads.as_ref().is_some_and(misread)
+            || matches!(self.linearizable, Some(Linearizable::No(_)));
+        let is_unproved = self.acked() == 0
+            || self.losses.is_none()
+            || matches!(self.linearizable, Some(Linearizable::Inconclusive { .. }));
+        match (is_wrong, is_unproved) {
+            (true, _) => Verdict::Fail,
+            (false, true) => Verdict::Inconclusive,
+            (false, false) => Verdict::Pass,
+        }
+    }
 }
 
 /// Judge a history.
 pub fn judge(evidence: &Evidence<'_>) -> Judgement {
     let paths = evidence.paths.iter().map(|name| (name.clone(), judge_path(name, evidence))).collect();
     let losses = evidence.stored.map(|stored| losses(evidence.ops, stored));
-    Judgement { losses, overlaps: overlaps(evidence.ops), paths }
+    let linearizable = linearizable(evidence.ops, REGISTER_LIMIT);
+    let reads = linearizable.is_some().then(|| reads(evidence.ops));
+    Judgement { losses, overlaps: overlaps(evidence.ops), reads, linearizable, paths }
 }
 
 fn judge_path(name: &str, evidence: &Evidence<'_>) -> PathJudgement {
     let mut path = PathJudgement::default();
     let ops = || evidence.ops.iter().filter(|op| op.path == name);
-    for op in ops() {
+    path.reads = ops().filter(|op| op.read().is_some()).count() as u64;
+    for op in ops().filter(|op| op.is_write()) {
         match &op.outcome {
-            Outcome::Acked { by } => {
+            Outcome::Acked { by, .. } => {
                 path.acked += 1;
-                *path.acked_by.entry(by.node.clone()).or_default() += 1;
+                count(&mut path.acked_by, &by.node);
             }
-            Outcome::Rejected { sqlstate, .. } => *path.rejected.entry(sqlstate.clone()).or_default() += 1,
+            Outcome::Rejected { sqlstate, .. } => count(&mut path.rejected, sqlstate),
             Outcome::Indeterminate { .. } => path.indeterminate += 1,
         }
         if op.acked_by().is_some() {
@@ -89,16 +132,48 @@ fn judge_path(name: &str, evidence: &Evidence<'_>) -> PathJudgement {
             }
         }
     }
+    path.read_only = read_only(ops());
     path.gap = longest_gap(ops(), evidence.span_us, evidence.fault_us);
     path
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => _ = counts.insert(name.to_owned(), 1),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::hand::{acked, rejected, unknown};
+    use super::super::hand::{acked, got, rejected, set, unknown};
     use super::*;
+
+    fn verdict_of(ops: &[Op], stored: Option<&[u64]>) -> Verdict {
+        let paths = ["proxy".to_owned()];
+        judge(&Evidence { ops, stored, paths: &paths, span_us: (0, 99_000), fault_us: None }).verdict()
+    }
+
+    #[test]
+    fn a_history_passes_only_where_it_could_have_failed() {
+        assert_eq!(verdict_of(&[acked(1, "proxy", 0, 1, "a", 1)], Some(&[1])), Verdict::Pass);
+        assert_eq!(verdict_of(&[acked(1, "proxy", 0, 1, "a", 1)], None), Verdict::Inconclusive);
+        assert_eq!(verdict_of(&[rejected(1, "proxy", 0, 1, "25006")], Some(&[])), Verdict::Inconclusive);
+        assert_eq!(verdict_of(&[set(1, 0, 1)], Some(&[1])), Verdict::Inconclusive, "there was no read");
+        assert_eq!(verdict_of(&[set(1, 0, 1), got(1, 2, 3)], Some(&[1])), Verdict::Pass);
+    }
+
+    #[test]
+    fn whatever_must_not_be_is_a_failure() {
+        assert_eq!(verdict_of(&[acked(1, "proxy", 0, 1, "a", 1)], Some(&[])), Verdict::Fail);
+        assert_eq!(verdict_of(&[acked(1, "proxy", 0, 1, "a", 1)], Some(&[1, 1])), Verdict::Fail);
+        assert_eq!(verdict_of(&[acked(1, "proxy", 0, 1, "a", 1)], Some(&[1, 2])), Verdict::Fail);
+        let turns = [acked(1, "proxy", 0, 1, "a", 1), acked(2, "proxy", 2, 3, "b", 2), acked(3, "proxy", 4, 5, "a", 1)];
+        assert_eq!(verdict_of(&turns, None), Verdict::Fail);
+        assert_eq!(verdict_of(&[set(1, 0, 1), set(2, 2, 3), got(1, 4, 5)], Some(&[1, 2])), Verdict::Fail);
+    }
 
     #[test]
     fn a_way_without_operations_is_judged_too() {

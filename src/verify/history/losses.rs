@@ -1,7 +1,5 @@
 //! Lost, unexpected, recovered and duplicated writes: the set that was acknowledged against the set that is stored.
 
-use std::collections::BTreeMap;
-
 use super::{Op, Outcome};
 
 /// Ids of writes whose fate is not what the client was told; each list in ascending order.
@@ -19,21 +17,46 @@ pub struct Losses {
 
 /// Compare what was tried with what is stored.
 pub fn losses(ops: &[Op], stored: &[u64]) -> Losses {
-    let mut copies: BTreeMap<u64, u32> = BTreeMap::new();
-    for id in stored {
-        *copies.entry(*id).or_default() += 1;
+    let mut stored = stored.to_vec();
+    stored.sort_unstable();
+    let mut tried: Vec<(u64, &Outcome)> =
+        ops.iter().filter(|op| op.is_write()).map(|op| (op.id, &op.outcome)).collect();
+    tried.sort_unstable_by_key(|(id, _)| *id);
+    let mut found = Losses::default();
+    let mut rest = stored.as_slice();
+    for (id, outcome) in tried {
+        let before = rest.partition_point(|stored| *stored < id);
+        // What lies between two ids that were tried was never tried.
+        found.stranger(&rest[..before]);
+        rest = &rest[before..];
+        let copies = rest.partition_point(|stored| *stored == id);
+        rest = &rest[copies..];
+        found.settle(id, outcome, copies);
     }
-    let outcomes: BTreeMap<u64, &Outcome> = ops.iter().map(|op| (op.id, &op.outcome)).collect();
-    let ids = |wanted: &dyn Fn(u64) -> bool| copies.keys().copied().filter(|id| wanted(*id)).collect();
-    Losses {
-        lost: outcomes
-            .iter()
-            .filter(|(id, outcome)| matches!(outcome, Outcome::Acked { .. }) && !copies.contains_key(id))
-            .map(|(id, _)| *id)
-            .collect(),
-        unexpected: ids(&|id| matches!(outcomes.get(&id), None | Some(Outcome::Rejected { .. }))),
-        recovered: ids(&|id| matches!(outcomes.get(&id), Some(Outcome::Indeterminate { .. }))),
-        duplicated: ids(&|id| copies[&id] > 1),
+    found.stranger(rest);
+    found
+}
+
+impl Losses {
+    fn settle(&mut self, id: u64, outcome: &Outcome, copies: usize) {
+        match (outcome, copies) {
+            (Outcome::Acked { .. }, 0) => self.lost.push(id),
+            (Outcome::Rejected { .. }, 1..) => self.unexpected.push(id),
+            (Outcome::Indeterminate { .. }, 1..) => self.recovered.push(id),
+            _ => {}
+        }
+        if copies > 1 {
+            self.duplicated.push(id);
+        }
+    }
+
+    fn stranger(&mut self, ids: &[u64]) {
+        for copies in ids.chunk_by(|one, other| one == other) {
+            self.unexpected.push(copies[0]);
+            if copies.len() > 1 {
+                self.duplicated.push(copies[0]);
+            }
+        }
     }
 }
 

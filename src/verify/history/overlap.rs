@@ -28,10 +28,10 @@ pub struct Overlap {
 
 /// Every pair of servers that acknowledged writes in overlapping intervals.
 pub fn overlaps(ops: &[Op]) -> Vec<Overlap> {
-    let mut servers: BTreeMap<Server, Vec<&Op>> = BTreeMap::new();
+    let mut servers: BTreeMap<&Server, Vec<&Op>> = BTreeMap::new();
     for op in ops {
         if let Some(by) = op.acked_by() {
-            servers.entry(by.clone()).or_default().push(op);
+            servers.entry(by).or_default().push(op);
         }
     }
     let mut found = Vec::new();
@@ -136,13 +136,13 @@ mod tests {
     fn without_timelines_only_turns_are_reported() {
         let mut ops = vec![acked(1, "d", 0, 10, "a", 1), acked(2, "d", 20, 30, "b", 1), acked(3, "d", 40, 50, "b", 1)];
         for op in &mut ops {
-            if let Outcome::Acked { by } = &mut op.outcome {
+            if let Outcome::Acked { by, .. } = &mut op.outcome {
                 by.timeline = None;
             }
         }
         assert_eq!(overlaps(&ops), []);
         let mut last = acked(4, "d", 60, 70, "a", 1);
-        last.outcome = Outcome::Acked { by: Server { node: "a".into(), timeline: None } };
+        last.outcome = Outcome::Acked { by: Server { node: "a".into(), timeline: None, standby: false }, value: None };
         ops.push(last);
         let found = overlaps(&ops);
         assert_eq!(found.len(), 1);

@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::InRun;
 use crate::lab::model::HttpMethod;
 use crate::topology::Service;
+use crate::verify::faults::word;
 use crate::verify::history::Gap;
+use crate::verify::outage::advice::advice;
+use crate::verify::outage::marks::Observed;
+use crate::verify::outage::{self, election};
 use crate::verify::run::Outage;
-use crate::verify::watch::marks;
 use crate::verify::workload::Judged;
 use crate::verify::world::World;
 use crate::verify::{Run, Verdict};
@@ -27,18 +30,14 @@ pub(super) fn complete(in_run: &InRun<'_>, run: &mut Run) {
     run.outages = in_run.workloads.judged().iter().flat_map(|judged| outages(in_run, judged)).collect();
 }
 
-/// What each way of a workload saw. A way that was never without acknowledged writes has no outage; nor has a history
-/// that no fact shows.
+/// What the ways of a workload to the cluster as a whole saw; a way to one node sees that node's fate. A way that was never
+/// without acknowledged writes has no outage; nor has a history that no fact shows.
 fn outages(in_run: &InRun<'_>, judged: &Judged) -> Vec<Outage> {
     let Some(fact) = &judged.fact else { return Vec::new() };
-    let of_path = judged.judgement.paths.iter().filter_map(|(name, path)| {
+    let paths = judged.judgement.paths.iter().filter(|(name, _)| matches!(name.as_str(), "proxy" | "direct"));
+    let of_path = paths.filter_map(|(name, path)| {
         let gap: Gap = path.gap?;
-        let first_ack = gap.closed.then_some(gap.to_us);
-        let marks = match (judged.fault_us, &in_run.watch) {
-            (Some(fault_us), Some((_, samples))) => marks(samples, fault_us, first_ack, name == "proxy"),
-            _ => Vec::new(),
-        };
-        Some(Outage {
+        let outage = Outage {
             workload: judged.name.clone(),
             path: name.clone(),
             fact: fact.clone(),
@@ -46,11 +45,34 @@ fn outages(in_run: &InRun<'_>, judged: &Judged) -> Vec<Outage> {
             gap: (gap.from_us / 1000, gap.to_us / 1000),
             closed: gap.closed,
             fault_at_ms: judged.fault_us.map(|at_us| at_us / 1000),
-            marks,
             counts: (path.acked, path.rejected.values().sum(), path.indeterminate),
-        })
+            ..Outage::default()
+        };
+        Some(explained(in_run, outage, gap, judged.fault_us))
     });
     of_path.collect()
+}
+
+/// The outage with its marks and phases, or with why no election ended it.
+fn explained(in_run: &InRun<'_>, mut outage: Outage, gap: Gap, fault_us: Option<u64>) -> Outage {
+    let (Some(fault_us), Some((_, samples))) = (fault_us, &in_run.watch) else { return outage };
+    let all = samples.all();
+    let observed = Observed { samples: &all, members: samples.members() };
+    let injected = in_run.faults.injected().into_iter().find(|fault| fault.at_us == fault_us);
+    outage.fault = injected.as_ref().map(|fault| word(fault.kind).to_owned()).unwrap_or_default();
+    let marks = outage::marks(&observed, fault_us, gap.closed.then_some(gap.to_us), outage.path == "proxy");
+    outage.marks = marks.iter().map(|mark| (mark.name.to_owned(), mark.at_us / 1000)).collect();
+    outage.seen_by = marks.into_iter().map(|mark| (mark.name.to_owned(), mark.by)).collect();
+    outage.phases = outage::phases(&outage);
+    outage.dominant = outage::dominant(&outage.phases).map(|phase| phase.name.clone());
+    let timing = in_run.world.deployment().timing();
+    outage.advice = outage.dominant.as_ref().and_then(|mark| advice(mark, &outage.fault, timing));
+    if !outage.seen_by.contains_key("lock_taken") {
+        let hit = injected.map(|fault| fault.target.node).unwrap_or_default();
+        let leader = observed.leader_at(fault_us).map(|member| observed.node_of(member));
+        outage.no_election = observed.field_by(gap.to_us).map(|field| election::why(field, leader, &hit));
+    }
+    outage
 }
 
 /// The versions of the programs, as the programs themselves tell them. What does not answer has none.

@@ -4,6 +4,8 @@ mod check;
 mod collect;
 mod finish;
 mod judge;
+#[cfg(test)]
+mod schema_tests;
 mod step;
 #[cfg(test)]
 mod temporal_tests;
@@ -84,7 +86,11 @@ impl InRun<'_> {
             };
             run.parts[slot].checks[index] = ran;
             self.conclude(&mut run.parts[slot], cause.as_ref());
+            let known: Vec<String> = run.outages.iter().map(|outage| outage.fact.clone()).collect();
             finish::complete(self, run);
+            for outage in run.outages.iter().filter(|outage| !known.contains(&outage.fact)) {
+                self.spine.tell(Event::OutageMeasured { outage: Box::new(outage.clone()) });
+            }
             self.save(run, save);
         }
         let PartResult { id, verdict, reason, .. } = &run.parts[slot];

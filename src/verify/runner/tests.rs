@@ -25,7 +25,7 @@ pub(super) async fn verify(world: &Pretended, loaded: &Loaded, only: Option<&str
     verify_told(world, loaded, only, cancel, Vec::new()).await
 }
 
-async fn verify_told(
+pub(super) async fn verify_told(
     world: &Pretended,
     loaded: &Loaded,
     only: Option<&str>,

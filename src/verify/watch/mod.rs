@@ -1,10 +1,11 @@
-//! Watching who is who all through a run: the leader and sync keys, each node's own word, and HAProxy's view, each
-//! sampled by a task of its own (a node that hangs delays no other) on the run's clock.
+//! Watching who is who all through a run: the leader and sync keys, each node's own word and its agent's, HAProxy's view,
+//! and the candidates for the leader key, each sampled by a task of its own (a node that hangs delays no other) on the
+//! run's clock.
 //!
 //! What was seen is kept as [`Sample`]s, of changes only. Role changes for the run's timeline and the marks of an
-//! outage are pure functions over them.
+//! outage ([`super::outage`]) are pure functions over them.
 
-pub mod marks;
+pub mod follow;
 pub mod roles;
 mod samplers;
 
@@ -14,11 +15,10 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::outage::election::Field;
 use super::spine::Spine;
 use super::{Cancel, Canceller, cancellation};
 use crate::deploy::Deployment;
-
-pub use marks::marks;
 
 /// The time between two samples while a workload runs.
 const BUSY: Duration = Duration::from_millis(50);
@@ -26,7 +26,7 @@ const BUSY: Duration = Duration::from_millis(50);
 const CALM: Duration = Duration::from_millis(500);
 
 /// Something that was seen, and when its answer came, in µs since the run's start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// When.
     pub at_us: u64,
@@ -35,7 +35,7 @@ pub struct Sample {
 }
 
 /// What a sampler sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Seen {
     /// The leader key, and the standbys that the sync key names; members, not nodes.
     Keys {
@@ -51,6 +51,15 @@ pub enum Seen {
         /// What it says; none where it does not answer.
         word: Option<NodeWord>,
     },
+    /// What a postgres node's agent answers to `/primary`.
+    Rest {
+        /// The node.
+        node: String,
+        /// Whether it says 200; none where it does not answer.
+        primary: Option<bool>,
+    },
+    /// Who might take the leader key, while that is looked at closely.
+    Candidates(Box<Field>),
     /// The servers that HAProxy has up; none where it does not answer.
     Proxy {
         /// Their names.
@@ -103,9 +112,9 @@ impl Samples {
         self.lock().samples.clone()
     }
 
-    /// The node of a member.
-    pub fn node_of(&self, member: &str) -> Option<&str> {
-        self.members.iter().find(|(_, other)| other == member).map(|(node, _)| node.as_str())
+    /// Nodes and their members.
+    pub fn members(&self) -> &[(String, String)] {
+        &self.members
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -121,6 +130,11 @@ impl Pace {
     /// Look often, or seldom.
     pub fn set_busy(&self, busy: bool) {
         self.0.store(busy, Ordering::Relaxed);
+    }
+
+    /// Whether to look often.
+    pub fn is_busy(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 
     async fn rest(&self, stop: &Cancel) {

@@ -37,7 +37,7 @@ impl Tracker {
             Seen::Node { node, word } => {
                 self.words.insert(node.clone(), *word);
             }
-            Seen::Proxy { .. } => return Vec::new(),
+            Seen::Proxy { .. } | Seen::Rest { .. } | Seen::Candidates(_) => return Vec::new(),
         }
         let Some((leader, sync)) = &self.keys else { return Vec::new() };
         let mut changes = Vec::new();

@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn the_first_failure_is_kept() {
         let log = HistoryLog::over(Box::new(FullDisk));
-        let line = Line::Begin { workload: "w".into(), table: "t".into(), at_us: 0 };
+        let line = Line::Begin { workload: "w".into(), table: "t".into(), at_us: 0, paths: vec![] };
         let first = log.write(&line).unwrap_err();
         assert_eq!(log.failed(), Some(first.clone()));
         assert_eq!(log.write(&line), Err(first));

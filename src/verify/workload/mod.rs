@@ -1,15 +1,16 @@
-//! Workloads: clients that write all the while, whatever happens to the cluster, and record what came of it.
+//! Workloads: clients that write and read all the while, whatever happens to the cluster, and record what came of it.
 //!
-//! Every write has an id of its own and is never tried again under the same one; it ends acknowledged (by which
+//! Every operation has an id of its own and is never tried again under the same one; it ends acknowledged (by which
 //! server, on which timeline), rejected (with which SQLSTATE) or with an unknown outcome. Sessions set no
 //! `statement_timeout` and send no cancel request: either would end PostgreSQL's wait for the synchronous standby
 //! and make it acknowledge what is not replicated.
 
-pub mod insert;
+mod client;
 pub mod journal;
 mod record;
 mod shown;
-mod writer;
+pub mod statement;
+mod ways;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,12 +19,13 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
-use self::insert::Addresses;
+use self::client::{Client, Shared};
 use self::journal::HistoryLog;
 use self::record::Record;
-use self::writer::Writer;
+use self::statement::Addresses;
+use self::ways::{Way, ways};
 use super::history::judge::Evidence;
-use super::history::{Judgement, Line, judge};
+use super::history::{Action, Judgement, Line, judge};
 use super::say::{both, same};
 use super::spine::Spine;
 use super::steps::{Attempt, Seen, Stage, Trouble, target};
@@ -33,9 +35,11 @@ use super::{Canceller, Observation, Source, cancellation};
 use crate::lab::expr;
 use crate::lab::model::WorkloadStart;
 
-/// The pause between two writes unless a lab says otherwise.
+pub use self::shown::{print, value_of as value};
+
+/// The pause between two operations of a client unless a lab says otherwise.
 const EVERY: Duration = Duration::from_millis(20);
-/// How long one write may take unless a lab says otherwise.
+/// How long one operation may take unless a lab says otherwise.
 const GIVE_UP: Duration = Duration::from_secs(2);
 /// How long making the table, or reading it back, may take.
 const TABLE_LIMIT: Duration = Duration::from_secs(10);
@@ -48,16 +52,16 @@ pub struct Workloads {
     all: Mutex<BTreeMap<String, Workload>>,
 }
 
-/// Writers at work; each ends with the journal's error, where there was one.
+/// Clients at work; each ends with the journal's error, where there was one.
 struct Running {
     stop: Canceller,
-    writers: Vec<JoinHandle<Result<(), String>>>,
+    clients: Vec<JoinHandle<Result<(), String>>>,
 }
 
 struct Workload {
     table: String,
     paths: Vec<String>,
-    record: Arc<Record>,
+    shared: Arc<Shared>,
     began_us: u64,
     running: Option<Running>,
     ended_us: Option<u64>,
@@ -84,125 +88,88 @@ impl Workloads {
         Workloads { spine, log, pace, all: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Make the table anew on the leader and start the writers.
+    /// Make the table anew on the leader and start the clients.
     pub async fn start(&self, start: &WorkloadStart, stage: &Stage<'_>) -> Attempt {
         let table = expr::render(&start.table, &stage.context())?;
-        let writers = self.check(start, &table, stage.world)?;
+        self.check(start, &table)?;
+        let ways = ways(start, stage.world.deployment())?;
         let leader = target::resolve("leader", stage.world).await?;
         let session = stage.world.dial().open(&leader.node, TABLE_LIMIT).await;
         let session = session.map_err(|error| Trouble::NotThere(same(error)))?;
-        let made = session.run(&insert::prepare(&table)).await;
+        let made = session.run(&statement::prepare(&table, start.registers())).await;
         made.map_err(|error| {
             Trouble::NotThere(both(
                 format!("таблицу {table} на {} создать не удалось: {error}", leader.node),
                 format!("table {table} cannot be made on {}: {error}", leader.node),
             ))
         })?;
-        self.spawn(start, &table, writers, stage)?;
-        let (every, give_up) = (every(start), give_up(start));
-        let output = format!(
-            "writers: {}; table {table}; a write every {} ms each, given up after {} ms",
-            start.paths.join(", "),
-            every.as_millis(),
-            give_up.as_millis(),
-        );
-        let value = json!({ "name": start.name, "table": table, "paths": start.paths });
+        let output = shown::started(start, &table, &ways, (every(start), give_up(start)));
+        let paths: Vec<&str> = ways.iter().map(|way| way.name.as_str()).collect();
+        let value = json!({ "name": start.name, "table": table, "paths": paths });
+        self.spawn(start, &table, ways, stage)?;
         let source = Source::Workload { name: start.name.clone() };
         Ok(Seen { observation: Observation { node: None, role: None, source, output, value }, unmet: None })
     }
 
-    /// The nodes that each way writes to; or why the workload cannot be started.
-    fn check(
-        &self,
-        start: &WorkloadStart,
-        table: &str,
-        world: &dyn World,
-    ) -> Result<Vec<(String, Vec<String>)>, Trouble> {
-        let bad = |words: String| Err(Trouble::NoValue(words));
-        if !insert::is_table_name(table) {
-            return bad(format!("`{table}` is no table's name (lower-case letters, digits and `_`)"));
+    /// Why the workload cannot be started, where it cannot.
+    fn check(&self, start: &WorkloadStart, table: &str) -> Result<(), Trouble> {
+        if !statement::is_table_name(table) {
+            let words = "is no table's name (at most 53 lower-case letters, digits and `_`)";
+            return Err(Trouble::NoValue(format!("`{table}` {words}")));
         }
-        if self.lock().get(&start.name).is_some_and(|workload| workload.running.is_some()) {
-            return bad(format!("workload `{}` runs already", start.name));
+        match self.lock().get(&start.name).is_some_and(|workload| workload.running.is_some()) {
+            true => Err(Trouble::NoValue(format!("workload `{}` runs already", start.name))),
+            false => Ok(()),
         }
-        if start.paths.is_empty() {
-            return bad(format!("workload `{}` has no way to write by", start.name));
-        }
-        let deployment = world.deployment();
-        start
-            .paths
-            .iter()
-            .map(|path| match path.as_str() {
-                "direct" => Ok((path.clone(), deployment.postgres_nodes().map(|node| node.name.clone()).collect())),
-                "proxy" => match deployment.proxy() {
-                    Some(proxy) => Ok((path.clone(), vec![proxy.name.clone()])),
-                    None => Err(Trouble::NotThere(both(
-                        "в развёртывании нет узла haproxy",
-                        "the deployment has no haproxy node",
-                    ))),
-                },
-                other => Err(Trouble::NoValue(format!("`{other}` is no way to write by (`proxy` or `direct`)"))),
-            })
-            .collect()
     }
 
-    fn spawn(
-        &self,
-        start: &WorkloadStart,
-        table: &str,
-        writers: Vec<(String, Vec<String>)>,
-        stage: &Stage<'_>,
-    ) -> Result<(), Trouble> {
-        let began_us = self.spine.now_us();
-        let record = Record::new(&start.name, &start.paths, Arc::clone(&self.spine), Arc::clone(&self.log));
-        let record = Arc::new(record);
-        let shared = Arc::clone(&record);
-        let begin = Line::Begin { workload: start.name.clone(), table: table.to_owned(), at_us: began_us };
+    fn spawn(&self, start: &WorkloadStart, table: &str, ways: Vec<Way>, stage: &Stage<'_>) -> Result<(), Trouble> {
+        let (began_us, table) = (self.spine.now_us(), table.to_owned());
+        let paths: Vec<String> = ways.iter().map(|way| way.name.clone()).collect();
+        let begin =
+            Line::Begin { workload: start.name.clone(), table: table.clone(), at_us: began_us, paths: paths.clone() };
         self.log.write(&begin).map_err(Trouble::Infra)?;
-        let (canceller, cancel) = cancellation();
-        let addresses = Arc::new(Addresses::of(stage.world.deployment()));
-        let tasks = writers.into_iter().map(|(path, nodes)| {
-            let writer = Writer {
-                path,
-                nodes,
-                table: table.to_owned(),
-                every: every(start),
-                give_up: give_up(start),
-                dial: stage.world.dial(),
-                addresses: Arc::clone(&addresses),
-                record: Arc::clone(&shared),
-            };
-            tokio::spawn(writer.run(cancel.clone()))
+        let kinds = [(Action::Write, start.clients), (Action::Read, start.readers)];
+        let planned: Vec<(Way, Action)> = kinds
+            .into_iter()
+            .flat_map(|(action, count)| (0..count).flat_map(|_| ways.clone()).map(move |way| (way, action)))
+            .collect();
+        let shared = Arc::new(Shared {
+            table: table.clone(),
+            registers: start.registers(),
+            every: every(start),
+            give_up: give_up(start),
+            clients: u32::try_from(planned.len()).unwrap_or(u32::MAX),
+            dial: stage.world.dial(),
+            addresses: Addresses::of(stage.world.deployment()),
+            record: Record::new(&start.name, &paths, Arc::clone(&self.spine), Arc::clone(&self.log)),
         });
-        let workload = Workload {
-            table: table.to_owned(),
-            paths: start.paths.clone(),
-            record,
-            began_us,
-            running: Some(Running { stop: canceller, writers: tasks.collect() }),
-            ended_us: None,
-            stored: None,
-            judged: None,
-        };
+        let (stop, cancel) = cancellation();
+        let clients = (1..).zip(planned).map(|(number, (way, action))| {
+            let client = Client { number, path: way.name, nodes: way.nodes, action, shared: Arc::clone(&shared) };
+            tokio::spawn(client.run(cancel.clone()))
+        });
+        let running = Some(Running { stop, clients: clients.collect() });
+        let workload = Workload { table, paths, shared, began_us, running, ended_us: None, stored: None, judged: None };
         self.lock().insert(start.name.clone(), workload);
         self.pace.set_busy(true);
         Ok(())
     }
 
-    /// Stop the writers, read back what is stored, and judge.
+    /// Stop the clients, read back what is stored, and judge.
     pub async fn stop(&self, name: &str, stage: &Stage<'_>) -> Attempt {
         self.halt(name).await?;
         let stored = self.read_back(name, stage.world).await?;
         self.judge(name, Some(&stored))
     }
 
-    /// Stop the writers and judge as far as can be without what is stored.
+    /// Stop the clients and judge as far as can be without what is stored.
     pub async fn stop_unread(&self, name: &str) -> Attempt {
         self.halt(name).await?;
         self.judge(name, None)
     }
 
-    /// Stop the writers; each sees its last write through. Stopping twice is fine.
+    /// Stop the clients; each sees its last operation through. Stopping twice is fine.
     async fn halt(&self, name: &str) -> Result<(), Trouble> {
         let running = {
             let mut all = self.lock();
@@ -211,19 +178,21 @@ impl Workloads {
             let missing = || Trouble::NoValue(format!("workload `{name}` was not started (started: `{known}`)"));
             workload.ok_or_else(missing)?.running.take()
         };
-        let Some(Running { stop, writers }) = running else { return Ok(()) };
+        let Some(Running { stop, clients }) = running else { return Ok(()) };
         stop.cancel();
         let mut trouble = None;
-        for writer in writers {
-            match writer.await {
+        for client in clients {
+            match client.await {
                 Ok(Ok(())) => {}
                 Ok(Err(why)) => trouble = Some(why),
-                Err(panicked) => trouble = Some(format!("a writer failed: {panicked}")),
+                Err(panicked) => trouble = Some(format!("a client failed: {panicked}")),
             }
         }
+        let at_us = self.spine.now_us();
         if let Some(workload) = self.lock().get_mut(name) {
-            workload.ended_us = Some(self.spine.now_us());
+            workload.ended_us = Some(at_us);
         }
+        trouble = trouble.or(self.log.write(&Line::Halt { workload: name.to_owned(), at_us }).err());
         self.pace.set_busy(!self.running().is_empty());
         trouble.map_or(Ok(()), |why| Err(Trouble::Infra(why)))
     }
@@ -231,7 +200,8 @@ impl Workloads {
     async fn read_back(&self, name: &str, world: &dyn World) -> Result<Vec<u64>, Trouble> {
         let table = self.lock().get(name).map(|workload| workload.table.clone()).unwrap_or_default();
         let leader = target::resolve("leader", world).await?;
-        let read = async { world.dial().open(&leader.node, TABLE_LIMIT).await?.run(&insert::read_back(&table)).await };
+        let read =
+            async { world.dial().open(&leader.node, TABLE_LIMIT).await?.run(&statement::read_back(&table)).await };
         let output = read.await.map_err(|error| {
             Trouble::NotThere(both(
                 format!("{table} не удалось прочитать с {}: {error}", leader.node),
@@ -268,13 +238,25 @@ impl Workloads {
         let Some(workload) = all.get_mut(name) else {
             return Err(Trouble::NoValue(format!("workload `{name}` was not started")));
         };
-        let ops = workload.record.ops();
-        let fault = workload.record.fault();
+        let record = &workload.shared.record;
+        let (ops, fault) = (record.ops(), record.fault());
         let fault_us = fault.as_ref().map(|fault| fault.0);
         let span_us = (workload.began_us, workload.ended_us.unwrap_or(workload.began_us));
         let judgement = judge(&Evidence { ops: &ops, stored, paths: &workload.paths, span_us, fault_us });
-        let value = shown::value(&judgement, &workload.table, stored, shown::missed_from(&ops, fault.as_ref()));
-        let output = shown::print(&judgement, stored);
+        let about = shown::About {
+            table: &workload.table,
+            stored,
+            missed_from: shown::missed_from(&ops, fault.as_ref()),
+            per_second: shown::per_second(ops.len(), span_us),
+            stalled_ms: Some(record.stalled_ms()),
+        };
+        let value = shown::value(&judgement, &about);
+        let output = format!(
+            "{}\nthe clients themselves: {} operations a second, late by {} ms at the most",
+            shown::print(&judgement, stored),
+            about.per_second,
+            record.stalled_ms(),
+        );
         workload.judged = Some(Judged { name: name.to_owned(), fact: None, judgement, fault_us });
         let source = Source::Workload { name: name.to_owned() };
         Ok(Seen { observation: Observation { node: None, role: None, source, output, value }, unmet: None })
@@ -287,7 +269,7 @@ impl Workloads {
         }
     }
 
-    /// The workloads whose writers still run.
+    /// The workloads whose clients still run.
     pub fn running(&self) -> Vec<String> {
         self.lock().iter().filter(|(_, workload)| workload.running.is_some()).map(|(name, _)| name.clone()).collect()
     }
@@ -301,14 +283,17 @@ impl Workloads {
     pub fn mark_fault(&self, at_us: u64, node: &str) {
         let all = self.lock();
         let running = all.values().filter(|workload| workload.running.is_some());
-        running.for_each(|workload| workload.record.mark_fault(at_us, node));
+        for workload in running {
+            // A journal that is full is told by the client that meets it next.
+            let _ = workload.shared.record.mark_fault(at_us, node);
+        }
     }
 
     /// The counts so far, as expressions read them: by workload and way.
     pub fn counts(&self) -> Value {
         let all = self.lock();
         let counts: Map<String, Value> =
-            all.iter().map(|(name, workload)| (name.clone(), workload.record.counts())).collect();
+            all.iter().map(|(name, workload)| (name.clone(), workload.shared.record.counts())).collect();
         Value::Object(counts)
     }
 

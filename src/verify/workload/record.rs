@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::journal::HistoryLog;
-use crate::verify::history::{Line, Op, Outcome};
+use crate::verify::history::{Action, Line, Op, Outcome};
 use crate::verify::spine::Spine;
 
-/// The record of one workload. Its writers share it.
+/// The record of one workload. Its clients share it.
 pub struct Record {
     workload: String,
     spine: Arc<Spine>,
     log: Arc<HistoryLog>,
     last_id: AtomicU64,
+    stalled_us: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -33,6 +35,7 @@ struct Counts {
     rejected: u64,
     indeterminate: u64,
     acked_after_fault: u64,
+    reads: u64,
 }
 
 impl Record {
@@ -40,7 +43,14 @@ impl Record {
     pub fn new(workload: &str, paths: &[String], spine: Arc<Spine>, log: Arc<HistoryLog>) -> Record {
         let counts = paths.iter().map(|path| (path.clone(), Counts::default())).collect();
         let state = Mutex::new(State { counts, ..State::default() });
-        Record { workload: workload.to_owned(), spine, log, last_id: AtomicU64::new(0), state }
+        Record {
+            workload: workload.to_owned(),
+            spine,
+            log,
+            last_id: AtomicU64::new(0),
+            stalled_us: AtomicU64::new(0),
+            state,
+        }
     }
 
     /// µs since the run's start.
@@ -48,34 +58,51 @@ impl Record {
         self.spine.now_us()
     }
 
-    /// Journal that a write is about to be sent, and give its id.
-    pub fn invoke(&self, path: &str, sent_us: u64) -> Result<u64, String> {
+    /// Journal that an operation is about to be sent, and give it; until it ends its outcome is unknown.
+    pub fn invoke(&self, path: &str, client: u32, action: Action, key: Option<u32>) -> Result<Op, String> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        self.log.write(&Line::Invoke { workload: self.workload.clone(), id, path: path.to_owned(), sent_us })?;
-        Ok(id)
+        let (path, sent_us) = (path.to_owned(), self.now_us());
+        let (workload, way) = (self.workload.clone(), path.clone());
+        self.log.write(&Line::Invoke { workload, id, path: way, client, action, key, sent_us })?;
+        let outcome = Outcome::Indeterminate { why: String::new() };
+        Ok(Op { id, path, client, action, key, sent_us, done_us: sent_us, outcome })
     }
 
-    /// Journal what came of a write, and count it.
+    /// Journal what came of an operation, and count it.
     pub fn end(&self, op: Op) -> Result<(), String> {
-        self.log.write(&Line::End { workload: self.workload.clone(), op: op.clone() })?;
+        let line = Line::End { workload: self.workload.clone(), op };
+        self.log.write(&line)?;
+        let Line::End { op, .. } = line else { return Ok(()) };
         let mut state = self.lock();
         let after_fault = state.fault.as_ref().is_some_and(|fault| op.sent_us >= fault.0);
-        let counts = state.counts.entry(op.path.clone()).or_default();
-        match op.outcome {
-            Outcome::Acked { .. } => {
-                counts.acked += 1;
-                counts.acked_after_fault += u64::from(after_fault);
-            }
-            Outcome::Rejected { .. } => counts.rejected += 1,
-            Outcome::Indeterminate { .. } => counts.indeterminate += 1,
-        }
+        state.count(&op, after_fault);
         state.ops.push(op);
         Ok(())
     }
 
+    /// A client was late by so much, though nothing but labrun and the machine kept it.
+    pub fn stalled(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.stalled_us.fetch_max(us, Ordering::Relaxed);
+    }
+
+    /// By how much a client was late at the most, in ms.
+    pub fn stalled_ms(&self) -> u64 {
+        self.stalled_us.load(Ordering::Relaxed) / 1000
+    }
+
     /// A fault is being injected into `node`. Only the first one divides the counts.
-    pub fn mark_fault(&self, at_us: u64, node: &str) {
-        self.lock().fault.get_or_insert_with(|| (at_us, node.to_owned()));
+    pub fn mark_fault(&self, at_us: u64, node: &str) -> Result<(), String> {
+        let is_first = {
+            let mut state = self.lock();
+            let is_first = state.fault.is_none();
+            state.fault.get_or_insert_with(|| (at_us, node.to_owned()));
+            is_first
+        };
+        match is_first {
+            true => self.log.write(&Line::Fault { workload: self.workload.clone(), node: node.to_owned(), at_us }),
+            false => Ok(()),
+        }
     }
 
     /// When the first fault was injected, and into which node, where one was.
@@ -92,10 +119,10 @@ impl Record {
     pub fn counts(&self) -> Value {
         let state = self.lock();
         let shown = state.counts.iter().map(|(path, counts)| {
-            let Counts { acked, rejected, indeterminate, acked_after_fault } = counts;
+            let Counts { acked, rejected, indeterminate, acked_after_fault, reads } = counts;
             let counts = json!({
                 "acked": acked, "rejected": rejected, "indeterminate": indeterminate,
-                "acked_after_fault": acked_after_fault,
+                "acked_after_fault": acked_after_fault, "reads": reads,
             });
             (path.clone(), counts)
         });
@@ -107,27 +134,50 @@ impl Record {
     }
 }
 
+impl State {
+    /// Writes are counted by their outcome; of reads those that were answered.
+    fn count(&mut self, op: &Op, after_fault: bool) {
+        if !self.counts.contains_key(&op.path) {
+            self.counts.insert(op.path.clone(), Counts::default());
+        }
+        let Some(counts) = self.counts.get_mut(&op.path) else { return };
+        if !op.is_write() {
+            counts.reads += u64::from(op.read().is_some());
+            return;
+        }
+        match op.outcome {
+            Outcome::Acked { .. } => {
+                counts.acked += 1;
+                counts.acked_after_fault += u64::from(after_fault);
+            }
+            Outcome::Rejected { .. } => counts.rejected += 1,
+            Outcome::Indeterminate { .. } => counts.indeterminate += 1,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::history::hand::{acked, rejected};
+    use crate::verify::history::hand::{acked, got, rejected};
 
     #[test]
     fn counts_are_divided_by_the_first_fault_alone() {
         let log = Arc::new(HistoryLog::over(Box::new(std::io::sink())));
         let record = Record::new("w", &["proxy".into(), "direct".into()], Arc::new(Spine::new(vec![])), log);
         record.end(acked(1, "proxy", 1, 2, "a", 1)).unwrap();
-        record.mark_fault(5_000, "a");
-        record.mark_fault(50_000, "b");
+        record.mark_fault(5_000, "a").unwrap();
+        record.mark_fault(50_000, "b").unwrap();
         record.end(acked(2, "proxy", 4, 6, "a", 1)).unwrap();
         record.end(acked(3, "proxy", 6, 7, "b", 2)).unwrap();
         record.end(rejected(4, "proxy", 6, 7, "25006")).unwrap();
+        record.end(got(3, 8, 9)).unwrap();
         let proxy = &record.counts()["proxy"];
         assert_eq!(
             (&proxy["acked"], &proxy["acked_after_fault"], &proxy["rejected"]),
             (&json!(3), &json!(1), &json!(1))
         );
-        assert_eq!(record.counts()["direct"]["acked"], 0);
-        assert_eq!((record.fault(), record.ops().len()), (Some((5_000, "a".to_owned())), 4));
+        assert_eq!((&proxy["reads"], &record.counts()["direct"]["acked"]), (&json!(1), &json!(0)));
+        assert_eq!((record.fault(), record.ops().len()), (Some((5_000, "a".to_owned())), 5));
     }
 }

@@ -1,33 +1,133 @@
 //! A judged history as expressions read it, and as a person reads it.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
+use super::ways::Way;
+use crate::lab::model::WorkloadStart;
 use crate::observe::table;
-use crate::verify::history::{Judgement, Losses, Op, Overlap, PathJudgement};
+use crate::verify::history::register::{Unknown, Violation};
+use crate::verify::history::stored::Recorded;
+use crate::verify::history::{Judgement, Linearizable, Losses, Op, Overlap, PathJudgement, Reads};
 
 /// The most ids that a list shows.
 const MOST_IDS: usize = 100;
 
+/// What there is to show beside the judgement.
+pub(super) struct About<'a> {
+    /// The table that was written.
+    pub table: &'a str,
+    /// The ids that are stored.
+    pub stored: Option<&'a [u64]>,
+    /// The first id that the faulty node misses.
+    pub missed_from: Option<u64>,
+    /// Operations a second, of all clients.
+    pub per_second: u64,
+    /// By how much a client was late at the most, where that is known.
+    pub stalled_ms: Option<u64>,
+}
+
+/// What a workload that was started does, in a line.
+pub(super) fn started(
+    start: &WorkloadStart,
+    table: &str,
+    ways: &[Way],
+    (every, give_up): (Duration, Duration),
+) -> String {
+    let names: Vec<&str> = ways.iter().map(|way| way.name.as_str()).collect();
+    let registers = match start.registers() {
+        0 => String::new(),
+        count => format!("; registers: {count}"),
+    };
+    format!(
+        "ways: {}; on each {} writing, {} reading; table {table}{registers}; an operation every {} ms each, given up after {} ms",
+        names.join(", "),
+        start.clients,
+        start.readers,
+        every.as_millis(),
+        give_up.as_millis(),
+    )
+}
+
 /// The result of a workload's stop.
-pub(super) fn value(judgement: &Judgement, table: &str, stored: Option<&[u64]>, missed_from: Option<u64>) -> Value {
+pub(super) fn value(judgement: &Judgement, about: &About<'_>) -> Value {
     let paths: Map<String, Value> =
         judgement.paths.iter().map(|(name, path)| (name.clone(), path_value(path))).collect();
     let losses = judgement.losses.as_ref();
     let list = |ids: fn(&Losses) -> &Vec<u64>| losses.map(|losses| first_ids(ids(losses)));
+    let reads = judgement.reads.as_ref();
+    let read_list = |ids: fn(&Reads) -> &Vec<u64>| reads.map(|reads| first_ids(ids(reads)));
+    let linearizable = judgement.linearizable.as_ref();
     json!({
-        "table": table,
+        "table": about.table,
         "paths": paths,
         "acked": judgement.acked(),
         "acked_during_fault": judgement.acked_after_fault(),
-        "missed_from": missed_from,
-        "stored": stored.map(<[u64]>::len),
+        "missed_from": about.missed_from,
+        "stored": about.stored.map(<[u64]>::len),
         "lost": list(|losses| &losses.lost),
         "lost_count": losses.map(|losses| losses.lost.len()),
         "unexpected": list(|losses| &losses.unexpected),
         "recovered": losses.map(|losses| losses.recovered.len()),
         "duplicated": list(|losses| &losses.duplicated),
         "overlap": judgement.overlaps.iter().map(overlap_value).collect::<Vec<_>>(),
+        "verdict": judgement.verdict().word(),
+        "reads": reads.map(|reads| reads.answered),
+        "stale_reads": read_list(|reads| &reads.stale),
+        "reads_that_went_back": read_list(|reads| &reads.went_back),
+        "phantom_reads": read_list(|reads| &reads.phantom),
+        "standby_reads": reads.map(|reads| reads.on_standby),
+        "standby_stale": reads.map(|reads| reads.standby_stale),
+        "standby_stale_ms": reads.map(|reads| reads.standby_stale_us / 1000),
+        "linearizable": linearizable.and_then(is_linearizable),
+        "linearizable_why": linearizable.and_then(why),
+        "per_second": about.per_second,
+        "stalled_ms": about.stalled_ms,
     })
+}
+
+/// The same of a history that was read back. By how much its clients were late is not in it.
+pub fn value_of(judgement: &Judgement, recorded: &Recorded) -> Value {
+    let about = About {
+        table: &recorded.table,
+        stored: recorded.stored.as_deref(),
+        missed_from: missed_from(&recorded.ops, recorded.fault.as_ref()),
+        per_second: per_second(recorded.ops.len(), recorded.span_us),
+        stalled_ms: None,
+    };
+    value(judgement, &about)
+}
+
+/// Operations a second within a time.
+pub(super) fn per_second(ops: usize, span_us: (u64, u64)) -> u64 {
+    let us = span_us.1.saturating_sub(span_us.0).max(1);
+    (ops as u64).saturating_mul(1_000_000) / us
+}
+
+fn is_linearizable(linearizable: &Linearizable) -> Option<bool> {
+    match linearizable {
+        Linearizable::Yes => Some(true),
+        Linearizable::No(_) => Some(false),
+        Linearizable::Inconclusive { .. } => None,
+    }
+}
+
+/// Why the registers are not linearizable, or why that is not known.
+fn why(linearizable: &Linearizable) -> Option<String> {
+    match linearizable {
+        Linearizable::Yes => None,
+        Linearizable::Inconclusive { why: Unknown::NoReads } => Some("no primary answered a read".to_owned()),
+        Linearizable::Inconclusive { why: Unknown::TimeIsUp } => Some("the time was up".to_owned()),
+        Linearizable::No(Violation { key, value, from_us, to_us, other }) => Some(match value == other {
+            true => format!("key {key}: {value} was read at {} ms, before it was written", from_us / 1000),
+            false => format!(
+                "key {key}: {value} had to be current from {} to {} ms, and {other} within that time as well",
+                from_us / 1000,
+                to_us / 1000
+            ),
+        }),
+    }
 }
 
 /// The first id that another node than the faulty one acknowledged after the fault: the faulty one misses it.
@@ -46,6 +146,8 @@ fn path_value(path: &PathJudgement) -> Value {
         "indeterminate": path.indeterminate,
         "acked_before_fault": path.acked_before_fault,
         "acked_after_fault": path.acked_after_fault,
+        "reads": path.reads,
+        "read_only_ms": path.read_only.iter().map(|window| window.to_us - window.from_us).max().unwrap_or(0) / 1000,
         "gap_ms": path.gap.map(|gap| gap.len_us() / 1000),
         "gap_from": path.gap.map(|gap| gap.from_us / 1000),
         "gap_to": path.gap.map(|gap| gap.to_us / 1000),
@@ -65,10 +167,17 @@ fn first_ids(ids: &[u64]) -> Vec<u64> {
 }
 
 /// The judgement as a terminal shows it.
-pub(super) fn print(judgement: &Judgement, stored: Option<&[u64]>) -> String {
+pub fn print(judgement: &Judgement, stored: Option<&[u64]>) -> String {
     let header = ["path", "acked", "rejected", "unknown", "longest gap, ms", "from, ms", "to, ms"];
     let rows: Vec<Vec<String>> = judgement.paths.iter().map(|(name, path)| row(name, path)).collect();
     let mut text = table::table(&header, &rows);
+    for (name, path) in &judgement.paths {
+        let longest = path.read_only.iter().max_by_key(|window| window.to_us - window.from_us);
+        if let Some(window) = longest {
+            let (from, to) = (window.from_us / 1000, window.to_us / 1000);
+            text.push_str(&format!("read-only on {name}: from {from} to {to} ms, {} writes refused\n", window.refused));
+        }
+    }
     for (name, path) in judgement.paths.iter().filter(|(_, path)| !path.rejected.is_empty()) {
         let by: Vec<String> = path.rejected.iter().map(|(sqlstate, count)| format!("{sqlstate} × {count}")).collect();
         text.push_str(&format!("rejected on {name}: {}\n", by.join(", ")));
@@ -95,7 +204,34 @@ pub(super) fn print(judgement: &Judgement, stored: Option<&[u64]>) -> String {
             ids(late),
         ));
     }
+    if let (Some(reads), Some(linearizable)) = (&judgement.reads, &judgement.linearizable) {
+        text.push_str(&print_reads(reads, linearizable));
+    }
     text.trim_end().to_owned()
+}
+
+fn print_reads(reads: &Reads, linearizable: &Linearizable) -> String {
+    let word = match linearizable {
+        Linearizable::Yes => "yes",
+        Linearizable::No(_) => "no",
+        Linearizable::Inconclusive { .. } => "not known",
+    };
+    let why = why(linearizable).map(|why| format!(" ({why})")).unwrap_or_default();
+    let mut text = format!(
+        "reads {}: stale {}, went back {}, of what was not written {}; linearizable: {word}{why}\n",
+        reads.answered,
+        ids(&reads.stale),
+        ids(&reads.went_back),
+        ids(&reads.phantom),
+    );
+    if reads.on_standby > 0 {
+        let behind = match reads.standby_stale {
+            0 => "none behind".to_owned(),
+            count => format!("{count} behind, by {} ms at the most", reads.standby_stale_us / 1000),
+        };
+        text.push_str(&format!("of them {} on a standby: {behind}\n", reads.on_standby));
+    }
+    text
 }
 
 fn row(name: &str, path: &PathJudgement) -> Vec<String> {
@@ -127,7 +263,7 @@ fn ids(ids: &[u64]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::history::hand::{acked, rejected, unknown};
+    use crate::verify::history::hand::{acked, got, on_standby, rejected, set, unknown};
     use crate::verify::history::judge;
     use crate::verify::history::judge::Evidence;
 
@@ -158,8 +294,38 @@ mod tests {
     }
 
     #[test]
+    fn reads_are_shown_with_what_is_wrong_with_them() {
+        let mut ops = vec![set(1, 0, 1), set(2, 2, 3), got(1, 4, 5), on_standby(got(1, 50, 51))];
+        let paths = ["proxy".to_owned()];
+        let judge = |ops: &[Op]| {
+            judge(&Evidence { ops, stored: Some(&[1, 2]), paths: &paths, span_us: (0, 60_000), fault_us: None })
+        };
+        insta::assert_snapshot!(print(&judge(&ops), Some(&[1, 2])), @r"
+         path  | acked | rejected | unknown | longest gap, ms | from, ms | to, ms
+        -------+-------+----------+---------+-----------------+----------+--------
+         proxy |     2 |        0 |       0 | over 57         |        3 |     60
+        acknowledged 2, stored 2: lost 0, unexpected 0, duplicated 0, recovered 0
+        reads 2: stale 1 (ids 1000004), went back 0, of what was not written 0; linearizable: no (key 1: 1 had to be current from 1 to 4 ms, and 2 within that time as well)
+        of them 1 on a standby: 1 behind, by 47 ms at the most
+        ");
+        ops.remove(2);
+        ops.push(rejected(3, "proxy", 53, 55, "25006"));
+        insta::assert_snapshot!(print(&judge(&ops), Some(&[1, 2])), @r"
+         path  | acked | rejected | unknown | longest gap, ms | from, ms | to, ms
+        -------+-------+----------+---------+-----------------+----------+--------
+         proxy |     2 |        1 |       0 | over 57         |        3 |     60
+        read-only on proxy: from 53 to 55 ms, 1 writes refused
+        rejected on proxy: 25006 × 1
+        acknowledged 2, stored 2: lost 0, unexpected 0, duplicated 0, recovered 0
+        reads 1: stale 0, went back 0, of what was not written 0; linearizable: not known (no primary answered a read)
+        of them 1 on a standby: 1 behind, by 47 ms at the most
+        ");
+    }
+
+    #[test]
     fn without_what_is_stored_nothing_is_said_about_losses() {
-        let value = value(&judged(None), "t", None, None);
+        let about = About { table: "t", stored: None, missed_from: None, per_second: 0, stalled_ms: None };
+        let value = value(&judged(None), &about);
         assert_eq!((&value["lost"], &value["stored"]), (&Value::Null, &Value::Null));
         assert!(print(&judged(None), None).contains("could not be read back"));
     }

@@ -22,6 +22,11 @@ fn one(cluster: &mut Cluster, place: usize, statement: &str) -> Result<SqlOutput
         "CREATE" => write(cluster, place, |tables| {
             tables.insert(words[2].to_owned(), Vec::new());
         }),
+        // `UPDATE TABLE SET value = ID WHERE key = KEY`.
+        "UPDATE" => write(cluster, place, |tables| {
+            let rows = tables.get_mut(words[1]).into_iter().flatten();
+            rows.filter(|row| row[0] == words[9]).for_each(|row| row[1] = words[5].to_owned());
+        }),
         "INSERT" => insert(cluster, place, words[2], statement),
         "SELECT" => select(cluster, place, statement),
         _ => Err(refused("0A000", "not spoken here")),
@@ -50,8 +55,12 @@ fn insert(cluster: &mut Cluster, place: usize, table: &str, statement: &str) -> 
     }
     let address = cluster.nodes[place].address.ip().to_string();
     let next = cluster.nodes[place].tables.get(table).map_or(0, Vec::len) + 1;
-    let rows = new_rows(statement, &address);
-    let doubled = cluster.has(Quirk::DoublesWrites) && next.is_multiple_of(10);
+    let is_registers = table.ends_with("_registers");
+    let mut rows = new_rows(statement, &address);
+    if is_registers {
+        rows.iter_mut().for_each(|row| row[1] = "0".to_owned());
+    }
+    let doubled = cluster.has(Quirk::DoublesWrites) && next.is_multiple_of(10) && !is_registers;
     let stored: Vec<Vec<String>> =
         rows.iter().cycle().take(rows.len() * if doubled { 2 } else { 1 }).cloned().collect();
     write(cluster, place, |tables| {
@@ -84,6 +93,9 @@ fn select(cluster: &Cluster, place: usize, statement: &str) -> Result<SqlOutput,
     let node = &cluster.nodes[place];
     let in_recovery = if node.in_recovery { "t" } else { "f" }.to_owned();
     let (address, port) = (node.address.ip().to_string(), node.address.port().to_string());
+    if statement.contains("_registers WHERE key = ") {
+        return register(cluster, place, statement);
+    }
     if statement.starts_with("SELECT host(") {
         let all = [address, port, in_recovery];
         let width = if statement.contains("pg_is_in_recovery") { 3 } else { 2 };
@@ -104,6 +116,20 @@ fn select(cluster: &Cluster, place: usize, statement: &str) -> Result<SqlOutput,
         }
         _ => stored(node.tables.get(table), statement),
     }
+}
+
+/// The answer to a workload's read of one register.
+fn register(cluster: &Cluster, place: usize, statement: &str) -> Result<SqlOutput, SqlError> {
+    let node = &cluster.nodes[place];
+    let (before, key) = statement.rsplit_once(" WHERE key = ").unwrap();
+    let table = before.split_whitespace().last().unwrap();
+    let rows = node.tables.get(table).ok_or_else(|| refused("42P01", "no such table"))?;
+    let value = rows.iter().find(|row| row[0] == key).map(|row| row[1].clone());
+    let file = (!node.in_recovery).then(|| format!("{:08X}0000000000000003", node.timeline));
+    let in_recovery = if node.in_recovery { "t" } else { "f" };
+    let (address, port) = (node.address.ip().to_string(), node.address.port().to_string());
+    let row = vec![Some(address), Some(port), file, value, Some(in_recovery.to_owned())];
+    Ok(SqlOutput { columns: vec![], rows: vec![row], count: 1 })
 }
 
 fn stored(rows: Option<&Vec<Vec<String>>>, statement: &str) -> Result<SqlOutput, SqlError> {

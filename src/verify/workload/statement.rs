@@ -1,4 +1,4 @@
-//! One write of a workload: its statement, and what an answer to it means.
+//! What a workload's clients say to PostgreSQL, and what the answers mean.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,43 @@ use crate::observe::{SqlError, SqlOutput};
 use crate::topology::Service;
 use crate::verify::history::{Outcome, Server};
 
-/// The statement that makes the workload's table anew. There is no unique key: a write that is stored twice must show.
-pub fn prepare(table: &str) -> String {
-    format!(
+/// The longest name of a table: a name for its registers is made from it, and PostgreSQL cuts names at 63 bytes.
+const LONGEST_NAME: usize = 53;
+
+/// The statements that make the workload's table anew, and its registers where it has any. There is no unique key on the
+/// ids: a write that is stored twice must show.
+pub fn prepare(table: &str, registers: u32) -> String {
+    let rows = format!(
         "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} \
          (id bigint NOT NULL, path text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())"
+    );
+    if registers == 0 {
+        return rows;
+    }
+    format!(
+        "{rows}; DROP TABLE IF EXISTS {table}_registers; \
+         CREATE TABLE {table}_registers (key int PRIMARY KEY, value bigint NOT NULL); \
+         INSERT INTO {table}_registers SELECT key, 0 FROM generate_series(1, {registers}) AS key"
     )
 }
 
-/// The statement of one write. The server tells in the same answer who it is, and on which timeline it writes.
-pub fn statement(table: &str, id: u64, path: &str) -> String {
+/// The statements of one write, one transaction: its register is set to its id, and the id is stored. The server tells in
+/// the same answer who it is, and on which timeline it writes.
+pub fn write(table: &str, id: u64, path: &str, key: Option<u32>) -> String {
+    let set = key.map(|key| format!("UPDATE {table}_registers SET value = {id} WHERE key = {key}; "));
     format!(
-        "INSERT INTO {table} (id, path) VALUES ({id}, '{path}') RETURNING host(inet_server_addr()), \
-         inet_server_port(), pg_walfile_name(pg_current_wal_insert_lsn())"
+        "{}INSERT INTO {table} (id, path) VALUES ({id}, '{path}') RETURNING host(inet_server_addr()), \
+         inet_server_port(), pg_walfile_name(pg_current_wal_insert_lsn())",
+        set.unwrap_or_default()
+    )
+}
+
+/// The statement of one read. A standby has no timeline that it writes on.
+pub fn read(table: &str, key: u32) -> String {
+    format!(
+        "SELECT host(inet_server_addr()), inet_server_port(), CASE WHEN pg_is_in_recovery() THEN NULL \
+         ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END, value, pg_is_in_recovery() \
+         FROM {table}_registers WHERE key = {key}"
     )
 }
 
@@ -33,7 +57,7 @@ pub fn is_table_name(name: &str) -> bool {
     let parts: Vec<&str> = name.split('.').collect();
     parts.len() <= 2
         && parts.iter().all(|part| {
-            part.len() <= 63
+            part.len() <= LONGEST_NAME
                 && part.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
                 && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         })
@@ -64,7 +88,7 @@ impl Addresses {
     }
 }
 
-/// What the answer to a write that was sent means. Where it cannot be told for certain that it was refused, its
+/// What the answer to an operation that was sent means. Where it cannot be told for certain that it was refused, its
 /// outcome is unknown: a lenient reading would only hide what goes wrong.
 pub fn outcome(answer: Result<SqlOutput, SqlError>, addresses: &Addresses) -> Outcome {
     match answer {
@@ -76,7 +100,7 @@ pub fn outcome(answer: Result<SqlOutput, SqlError>, addresses: &Addresses) -> Ou
     }
 }
 
-/// What it means that no session could be opened: the write was never sent. 08001 is the standard's code for that.
+/// What it means that no session could be opened: the operation was never sent. 08001 is the standard's code for that.
 pub fn never_sent(error: &SqlError) -> Outcome {
     let sqlstate = match error {
         SqlError::Refused { sqlstate, .. } => sqlstate.clone(),
@@ -95,10 +119,11 @@ fn is_certain(sqlstate: &str) -> bool {
 fn acked(output: &SqlOutput, addresses: &Addresses) -> Outcome {
     let cell = |column: usize| output.rows.first().and_then(|row| row.get(column)).and_then(Option::as_deref);
     let (Some(address), Some(port)) = (cell(0), cell(1)) else {
-        return Outcome::Indeterminate { why: "the server took the write, but returned no row".to_owned() };
+        return Outcome::Indeterminate { why: "the server answered, but returned no row".to_owned() };
     };
     let timeline = cell(2).and_then(timeline_of_walfile);
-    Outcome::Acked { by: Server { node: addresses.node(address, port), timeline } }
+    let by = Server { node: addresses.node(address, port), timeline, standby: cell(4) == Some("t") };
+    Outcome::Acked { by, value: cell(3).and_then(|value| value.parse().ok()) }
 }
 
 /// The timeline in a WAL file's name: its first eight hexadecimal digits.
@@ -122,11 +147,19 @@ mod tests {
     #[test]
     fn an_acknowledgement_names_its_server_and_timeline() {
         let answer = Ok(row(&["127.60.1.11", "5432", "0000000A0000000000000003"]));
-        let by = Server { node: "pg-master".into(), timeline: Some(10) };
-        assert_eq!(outcome(answer, &addresses()), Outcome::Acked { by });
+        let by = Server { node: "pg-master".into(), timeline: Some(10), standby: false };
+        assert_eq!(outcome(answer, &addresses()), Outcome::Acked { by, value: None });
         let stranger = Ok(row(&["10.0.0.1", "5432", "000000010000000000000003"]));
-        let Outcome::Acked { by } = outcome(stranger, &addresses()) else { panic!("not acknowledged") };
+        let Outcome::Acked { by, .. } = outcome(stranger, &addresses()) else { panic!("not acknowledged") };
         assert_eq!(by.node, "10.0.0.1:5432");
+    }
+
+    #[test]
+    fn a_read_names_its_value_and_whether_a_standby_gave_it() {
+        let mut answer = row(&["127.60.1.11", "5432", "", "17", "t"]);
+        answer.rows[0][2] = None;
+        let by = Server { node: "pg-master".into(), timeline: None, standby: true };
+        assert_eq!(outcome(Ok(answer), &addresses()), Outcome::Acked { by, value: Some(17) });
     }
 
     #[test]
@@ -156,7 +189,8 @@ mod tests {
     #[test]
     fn a_table_name_cannot_smuggle_a_statement_in() {
         assert!(is_table_name("labrun_workload") && is_table_name("public.w1"));
-        for bad in ["", "a b", "t; drop table x", "\"t\"", "a.b.c", "1t", "T"] {
+        let long = "t".repeat(54);
+        for bad in ["", "a b", "t; drop table x", "\"t\"", "a.b.c", "1t", "T", &long] {
             assert!(!is_table_name(bad), "{bad}");
         }
     }
