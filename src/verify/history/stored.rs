@@ -1,7 +1,7 @@
 //! Histories read back from a run's `history.jsonl`.
 //!
-//! A line is read as one flat record with all fields that any line has: a file of a million operations is read in about a
-//! second. What was sent and has no end (labrun was killed) is of unknown outcome.
+//! A line is read as one flat record with all fields that any line has: a file of a million operations is read in a few
+//! seconds. What was sent and has no end (labrun was killed) is of unknown outcome.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
