@@ -17,7 +17,7 @@ pub(super) fn paused(view: &View, cluster: &Cluster, now: Moment) -> Decision {
         (Process::Down, _) => down(view, cluster, mine, now),
         (Process::Up, None) => Decision::wait("paused"),
         (Process::Up, Some(server)) => match &cluster.leader {
-            None => without_leader(view, cluster, server),
+            None => without_leader(view, cluster, server, now),
             Some(leader) if view.is_mine(leader) => with_lease(view, cluster, server, now),
             Some(leader) if leader.name == view.me.name && !server.in_recovery => {
                 Decision::act("paused: the leader key is mine from before; taking it over", Write::reclaim(cluster))
@@ -67,10 +67,12 @@ fn down(view: &View, cluster: &Cluster, mine: Option<&LeaderKey>, now: Moment) -
     }
 }
 
-/// Only a primary, or who was named, takes a free lease.
-fn without_leader(view: &View, cluster: &Cluster, server: &Server) -> Decision {
+/// Only a primary, or who was named, takes a free lease; who was named like anybody in a race, since it may lack what
+/// others have.
+fn without_leader(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
     let candidate = cluster.failover().and_then(|failover| failover.candidate.as_deref());
     match candidate {
+        Some(name) if name == view.me.name && server.in_recovery => race::without_leader(view, cluster, server, now),
         Some(name) if name == view.me.name => {
             Decision::act("paused: taking the lease as the candidate of a switchover", Write::acquire(cluster))
         }
@@ -176,6 +178,25 @@ mod tests {
         set_sync(&mut view, Sync::new("pg1", []));
         // The request stays until we are a primary: it is what tells this from a lease that we should not have.
         assert_eq!(wanted(&view), [Job::Promote.into()]);
+    }
+
+    #[test]
+    fn a_candidate_needs_the_sync_key_or_its_votes_as_in_any_race() {
+        let mut view = paused(replica());
+        ask(&mut view, "pg2", Some("pg1"));
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        set_sync(&mut view, Sync::new("pg2", []));
+        assert_eq!(wanted(&view), []);
+        view.settings.sync_mode = crate::config::SyncMode::Quorum { strict: false };
+        add_member(&mut view, "pg3", "127.0.1.3");
+        let sync = Sync { quorum: 1, ..Sync::new("pg2", ["pg1".into(), "pg3".into()]) };
+        set_sync(&mut view, sync);
+        let answer = |position| Some(Peer { position: Some(Lsn(position)), may_lead: true, ..Peer::default() });
+        let answers = |peer| Peers { asked: NOW, answers: [("pg3".to_string(), peer)].into_iter().collect() };
+        view.peers = Some(answers(None));
+        assert_eq!(wanted(&view), []);
+        view.peers = Some(answers(answer(1)));
+        assert!(matches!(first(&view), Action::Write(Write::AcquireLeader { .. })));
     }
 
     #[test]
