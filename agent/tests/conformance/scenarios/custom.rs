@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::settings::{REPLICATOR, REPLICATOR_PASSWORD};
 use crate::harness::wait::{ensure, holds};
-use crate::harness::{Node, Stage, cast, sql, until};
+use crate::harness::{Node, Program, Stage, cast, sql, until};
 
 /// A script on the stage.
 fn script(stage: &Stage, name: &str, text: &str) -> PathBuf {
@@ -187,6 +187,19 @@ async fn called(stage: &Stage, node: &Node, expected: &[&str]) {
     .await;
 }
 
+/// What the former leader says of its stop. Patroni says "primary" or "demoted", as it comes to give the lease back
+/// after the stop or during it.
+async fn stopped_as(stage: &Stage, node: &Node) -> &'static str {
+    let log = stage.path().join(format!("{}.callbacks", node.name));
+    let told = async || {
+        let lines = std::fs::read_to_string(&log).unwrap_or_default();
+        ensure(lines.contains("on_stop"), || lines.clone())?;
+        Ok(lines.contains("on_stop primary"))
+    };
+    let as_primary = until("on_stop was called", told).await;
+    if as_primary && stage.cast.program(0) == Program::Patroni { "on_stop primary" } else { "on_stop demoted" }
+}
+
 /// Each callback is called once for what happened, with the action, the role and the scope.
 pub async fn callbacks_are_called(stage: &Stage) {
     let plan = stage.cluster(2).node(0, callbacks(stage, "pg1")).node(1, callbacks(stage, "pg2"));
@@ -202,8 +215,8 @@ pub async fn callbacks_are_called(stage: &Stage) {
     assert_eq!(answer.status, 200, "{}", answer.body);
     cluster.streams(0).await;
     called(stage, &cluster[1], &["on_start replica", "on_reload replica", "on_role_change primary"]).await;
-    let all =
-        ["on_start primary", "on_restart primary", "on_reload primary", "on_stop demoted", "on_role_change replica"];
+    let stopped = stopped_as(stage, &cluster[0]).await;
+    let all = ["on_start primary", "on_restart primary", "on_reload primary", stopped, "on_role_change replica"];
     called(stage, &cluster[0], &all).await;
     cluster[0].stop().await;
     called(stage, &cluster[0], &[&all[..], &["on_stop replica"]].concat()).await;

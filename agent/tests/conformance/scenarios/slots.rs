@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::wait::{ensure, holds};
-use crate::harness::{Cluster, Stage, until};
+use crate::harness::{Cluster, Program, Stage, until};
 
 const SLOTS: &str =
     "select string_agg(slot_name, ',' order by slot_name) from pg_replication_slots where not temporary";
@@ -68,6 +68,10 @@ pub async fn ignore_slots(stage: &Stage) {
         cluster[0].execute(&format!("select pg_create_physical_replication_slot('{slot}')")).await;
     }
     cluster[0].execute("select pg_create_logical_replication_slot('decoder', 'pgoutput')").await;
+    if stage.cast.program(0) == Program::Patroni {
+        // It looks at slots that it has not made itself when it has started PostgreSQL, else now and then.
+        cluster[0].call("POST", "/restart", &json!({})).await;
+    }
     cluster.shows(0, SLOTS, "decoder,pg2,theirs").await;
     holds(std::time::Duration::from_secs(6), "they stay", async || {
         let slots = cluster[0].value(SLOTS).await?;
