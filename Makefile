@@ -12,8 +12,9 @@ help: ## Show the targets.
 packages: ## Install what is missing: PostgreSQL, ZooKeeper, HAProxy, a C linker.
 	@sh scripts/packages.sh
 
-build: packages ## Build labrun and labrun-agent (release).
+build: packages ## Build labrun, labrun-agent, and a static labrun-agent for images (release).
 	$(CARGO) build --release --workspace --locked
+	@CARGO="$(CARGO)" sh scripts/static-agent.sh
 
 run: build ## Run the reference lab: deploy, verify, report; then take it down.
 	@sh scripts/run.sh ./target/release/labrun $(LANG_OF_REPORT)

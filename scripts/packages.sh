@@ -29,6 +29,10 @@ command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 { command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ]; } || missing="$missing haproxy"
 [ -e /usr/share/java/zookeeper.jar ] || missing="$missing libzookeeper-java"
 command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
+# Base images for labs in containers, where there is an engine.
+if [ -n "${DOCKER_HOST:-}" ] || [ -S /var/run/docker.sock ]; then
+    command -v mmdebstrap >/dev/null 2>&1 || missing="$missing mmdebstrap"
+fi
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -5,6 +5,9 @@
 set -eu
 cargo build --workspace --locked
 LABRUN_SIM_COUNT="${LABRUN_SIM_COUNT:-20000}" sh "$(dirname "$0")/simulate.sh"
+if [ -z "${DOCKER_HOST:-}" ] && [ ! -S /var/run/docker.sock ]; then
+    echo "No container engine: the tests of the docker backend are skipped." >&2
+fi
 if command -v cargo-nextest >/dev/null 2>&1; then
     exec cargo nextest run --workspace --locked --no-fail-fast
 fi

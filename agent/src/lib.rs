@@ -8,6 +8,7 @@ pub mod config;
 pub mod dcs;
 pub mod decide;
 pub mod exit;
+pub mod first_process;
 pub mod guard;
 pub mod logging;
 pub mod postgres;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use labrun_agent::{agent, config, exit, guard, logging, supervise};
+use labrun_agent::{agent, config, exit, first_process, guard, logging, supervise};
 
 /// A PostgreSQL node agent: a drop-in for Patroni on ZooKeeper.
 #[derive(Parser)]
@@ -52,6 +52,13 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|name| name == guard::NAME) {
         return ExitCode::from(guard::run(&PathBuf::from(words.next().unwrap_or_default())));
     }
+    if first_process::is_first() {
+        return ExitCode::from(first_process::run().unwrap_or_else(|error| {
+            tell(format_args!("the agent cannot be started below the first process: {error}"));
+            exit::FAILURE
+        }));
+    }
+    first_process::listen();
     let arguments = Arguments::parse();
     logging::init(tracing::Level::INFO);
     let options = (arguments.ignore_listen_port, arguments.print);

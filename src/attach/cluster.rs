@@ -70,6 +70,7 @@ impl Member {
             publish: publish.collect(),
             needs: Vec::new(),
             files: Vec::new(),
+            container: None,
         }
     }
 

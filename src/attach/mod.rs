@@ -142,6 +142,7 @@ fn deployment(name: String, dir: PathBuf, loaded: &Loaded, cluster: Cluster, tim
         nodes: cluster.nodes.iter().map(cluster::Member::planned).collect(),
         waves: vec![cluster.nodes.iter().map(|node| node.name.clone()).collect()],
         project: cluster.project,
+        images: Vec::new(),
     };
     Deployment {
         format: STATE_FORMAT.to_owned(),

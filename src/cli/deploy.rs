@@ -21,6 +21,9 @@ pub struct Args {
     /// A lab file, a folder with a lab.yaml, or the name of a lab that comes with labrun.
     #[arg(default_value = USUAL_LAB, hide_default_value = true)]
     pub lab: String,
+    /// Where nodes run: as processes of this machine, or in containers of the engine that DOCKER_HOST names.
+    #[arg(long, value_name = "BACKEND", default_value = "local")]
+    pub backend: BackendKind,
     /// Add N to every published port.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub port_offset: u16,
@@ -53,9 +56,12 @@ impl Args {
     pub async fn deploy(&self, globals: &Globals, command: &str) -> Result<Deployed, CliError> {
         let loaded = lab::load(&self.lab)?;
         output::warnings(&loaded);
-        let backend = BackendKind::Local;
-        let options =
-            Options { port_offset: self.port_offset, publish: !self.no_publish, user: self.user.clone(), backend };
+        let options = Options {
+            port_offset: self.port_offset,
+            publish: !self.no_publish,
+            user: self.user.clone(),
+            backend: self.backend,
+        };
         let request = Request {
             loaded: &loaded,
             output: &globals.output,

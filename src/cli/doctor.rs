@@ -2,8 +2,8 @@
 
 use super::deploy::USUAL_LAB;
 use super::{CliError, Globals, exit, output};
-use crate::deploy::doctor::{Finding, Level, examine};
-use crate::deploy::{DeployError, sketch};
+use crate::deploy::doctor::{Finding, Level, examine, examine_engine};
+use crate::deploy::{BackendKind, DeployError, sketch_for};
 use crate::lab;
 
 /// Check this machine for a lab.
@@ -15,13 +15,19 @@ pub struct Args {
     /// Add N to every published port.
     #[arg(long, value_name = "N", default_value_t = 0)]
     port_offset: u16,
+    /// Where nodes are to run: as processes of this machine, or in containers.
+    #[arg(long, value_name = "BACKEND", default_value = "local")]
+    backend: BackendKind,
 }
 
 impl Args {
-    pub fn run(self, globals: &Globals) -> Result<u8, CliError> {
+    pub async fn run(self, globals: &Globals) -> Result<u8, CliError> {
         let loaded = lab::load(&self.lab)?;
-        let plan = sketch(&loaded, self.port_offset).map_err(DeployError::from)?;
-        let findings = examine(&plan, &globals.output);
+        let plan = sketch_for(&loaded, self.port_offset, self.backend).map_err(DeployError::from)?;
+        let findings = match self.backend {
+            BackendKind::Docker => examine_engine(&plan, &globals.output).await,
+            BackendKind::Local | BackendKind::Attached => examine(&plan, &globals.output),
+        };
         let ready = findings.iter().all(|finding| finding.level != Level::Error);
         if globals.json {
             output::json(&serde_json::json!({"ready": ready, "findings": findings}))?;

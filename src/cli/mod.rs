@@ -144,7 +144,7 @@ impl Command {
             Command::Explain(args) => args.run(globals).map(|()| exit::OK),
             Command::Init(args) => args.run(globals),
             Command::Schema(args) => args.run(),
-            Command::Doctor(args) => args.run(globals),
+            Command::Doctor(args) => args.run(globals).await,
             Command::Completions(args) => args.run(Cli::command()),
         }
     }

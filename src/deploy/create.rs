@@ -46,9 +46,15 @@ pub async fn deploy(
     let name = request.name.unwrap_or(&request.loaded.lab.file.name);
     let dir = state::dir_of(request.output, name)?;
     let lock = take_lock(&dir, request.command)?;
+    let mut changed = false;
     let (mut deployment, fresh) = match state::read(&dir)? {
-        Some(there) => (same(there, &request)?, false),
-        None => match place(&request, name, &dir) {
+        Some(there) => {
+            let (deployment, changes) = same(there, &request).await?;
+            changed = !changes.is_empty();
+            changes.iter().for_each(|change| progress.stage(&format!("changing {change}")));
+            (deployment, false)
+        }
+        None => match place(&request, name, &dir).await {
             Ok(deployment) => (deployment, true),
             Err(error) => {
                 // Nothing was begun: leave no empty folder. One with runs of an earlier deployment stays.
@@ -58,7 +64,7 @@ pub async fn deploy(
             }
         },
     };
-    if !fresh && deployment.phase == Phase::Ready && all_run(&deployment).await? {
+    if !fresh && !changed && deployment.phase == Phase::Ready && all_run(&deployment).await? {
         return Ok(Deployed { deployment, lock, already: true });
     }
     deployment.phase = Phase::Deploying;

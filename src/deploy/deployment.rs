@@ -119,8 +119,10 @@ impl LocalPlace {
 pub struct DockerPlace {
     /// The engine.
     pub engine: Address,
-    /// The project's name: what containers, networks and volumes of the deployment are labelled with.
+    /// The project's name: that of the deployment.
     pub project: String,
+    /// What all of it in the engine is labelled with: the machine and the folder of the deployment.
+    pub owner: String,
     /// The first three bytes of the nodes' addresses in the deployment's own network.
     pub block: [u8; 3],
 }
@@ -186,7 +188,7 @@ pub struct Programs {
 }
 
 /// Who runs the nodes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendKind {
     /// Processes of this machine.
@@ -195,6 +197,7 @@ pub enum BackendKind {
     /// Containers that labrun makes.
     Docker,
     /// Somebody else's containers.
+    #[value(skip)]
     Attached,
 }
 

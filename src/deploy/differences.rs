@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::topology::{ConfigFile, NodePlan, Plan, Publish};
+use crate::topology::{ConfigFile, ContainerPlan, NodePlan, Plan, Publish};
 
 /// One line for each difference; none where the two are the same. Never says what a file or a password holds.
 pub fn differences(deployed: &Plan, asked: &Plan) -> Vec<String> {
@@ -23,6 +23,7 @@ pub fn differences(deployed: &Plan, asked: &Plan) -> Vec<String> {
             lines.push(format!("{what} differ"));
         }
     };
+    rest("the images that are built", alike(&deployed.images, &asked.images));
     rest("users or passwords", alike(&deployed.credentials, &asked.credentials));
     rest("the scope or the namespace", (&deployed.scope, &deployed.namespace) == (&asked.scope, &asked.namespace));
     let unseen = lines.is_empty() && !alike(deployed, asked);
@@ -40,12 +41,25 @@ fn of_node(old: &NodePlan, new: &NodePlan, lines: &mut Vec<String>) {
     if old.publish != new.publish {
         lines.push(format!("{name}: publishes {}, not {}", ports(&new.publish), ports(&old.publish)));
     }
+    if let (Some(old), Some(new)) = (&old.container, &new.container) {
+        of_container(name, old, new, lines);
+    }
     for file in &new.files {
         match old.files.iter().find(|there| there.path == file.path) {
             Some(there) if there == file => {}
             Some(there) => lines.push(format!("{name}: {} differs{}", file.path, first_line(there, file))),
             None => lines.push(format!("{name}: {} is new", file.path)),
         }
+    }
+}
+
+fn of_container(name: &str, old: &ContainerPlan, new: &ContainerPlan, lines: &mut Vec<String>) {
+    if old.image != new.image {
+        lines.push(format!("{name}: its image is {}, not {}", new.image, old.image));
+    }
+    let rest = |plan: &ContainerPlan| ContainerPlan { image: String::new(), ..plan.clone() };
+    if rest(old) != rest(new) {
+        lines.push(format!("{name}: its environment, volumes or command differ"));
     }
 }
 
@@ -80,6 +94,7 @@ mod tests {
             publish: vec![Publish { host_port: 2181, node_port: 2181 }],
             needs: Vec::new(),
             files: vec![file],
+            container: None,
         };
         Plan {
             deployment: "d".into(),
@@ -104,6 +119,7 @@ mod tests {
             nodes: vec![zoo],
             waves: vec![vec!["zoo".into()]],
             project: Vec::new(),
+            images: Vec::new(),
         }
     }
 

@@ -179,6 +179,14 @@ pub enum DeployError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Engine(#[from] crate::engine::EngineError),
+    /// What this machine hands in to an image.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Images(#[from] crate::images::ImageError),
+    /// A deployment in containers.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Docker(#[from] super::docker::DockerError),
     /// A signal asked labrun to stop.
     #[error("interrupted")]
     #[diagnostic(code(LR0316), help("{left}"))]
@@ -206,7 +214,12 @@ mod tests {
     /// Every code of this file, and of the command line's own errors, has its page.
     #[test]
     fn every_code_is_explained() {
-        let sources = [include_str!("error.rs"), include_str!("../cli/error.rs"), include_str!("../engine/error.rs")];
+        let sources = [
+            include_str!("error.rs"),
+            include_str!("../cli/error.rs"),
+            include_str!("../engine/error.rs"),
+            include_str!("docker/error.rs"),
+        ];
         let codes = sources.iter().flat_map(|text| text.split("code(LR").skip(1)).filter_map(|rest| rest.get(..4));
         let codes: Vec<_> = codes.filter(|code| code.chars().all(|c| c.is_ascii_digit())).collect();
         assert!(codes.len() > 18, "{codes:?}");

@@ -32,6 +32,6 @@ pub use docker::Docker;
 pub use error::DeployError;
 pub use local::Local;
 pub use lock::Lock;
-pub use placement::sketch;
+pub use placement::{sketch, sketch_for};
 pub use ready::until_ready;
 pub use remove::destroy;

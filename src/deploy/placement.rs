@@ -10,69 +10,145 @@ use super::create::Request;
 use super::deployment::STATE_FORMAT;
 use super::differences::differences;
 use super::local::{self, addresses, programs, run_dir};
-use super::{DeployError, DeployedNode, Deployment, Home, LocalPlace, Phase, Place, state};
+use super::{
+    BackendKind, DeployError, DeployedNode, Deployment, Home, LocalPlace, Phase, Place, Programs, docker, state,
+};
+use crate::engine::{Address, Engine};
 use crate::lab::Loaded;
-use crate::topology::{self, Plan, PlanError, PlanOptions};
+use crate::topology::{self, Plan, PlanError, PlanOptions, PlanPlace};
 
-/// The deployment that is there, if it is what is asked for.
-pub fn same(there: Deployment, request: &Request<'_>) -> Result<Deployment, DeployError> {
-    let differs = |lines: Vec<String>| DeployError::Differs {
-        deployment: there.name.clone(),
-        differences: lines.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n"),
+/// The deployment that is there, if it is what is asked for, or can become that where it is; and how it is to change.
+pub async fn same(there: Deployment, request: &Request<'_>) -> Result<(Deployment, Vec<String>), DeployError> {
+    let lines = match there.phase {
+        Phase::Destroying => vec!["it is half destroyed".to_owned()],
+        _ => differing(&there, request)?,
     };
-    if there.phase == Phase::Destroying {
-        return Err(differs(vec!["it is half destroyed".to_owned()]));
+    if lines.is_empty() {
+        return Ok((there, lines));
     }
-    let there_at = local::place_of(&there)?;
-    let options = PlanOptions {
-        deployment: there.name.clone(),
-        block: address_of(there_at.block),
-        nodes_dir: there_at.nodes_dir(),
-        postgres_bin: there_at.programs.postgres_bin.clone().unwrap_or_default(),
-        port_offset: request.options.port_offset,
-        publish: request.options.publish,
-    };
-    let mut lines = differences(&there.plan, &topology::plan(request.loaded, &options)?);
-    if request.options.user.is_some() && request.options.user != there_at.user {
+    if let (Place::Docker(place), false) = (&there.place, there.phase == Phase::Destroying)
+        && request.options.backend == BackendKind::Docker
+    {
+        let plan = replanned(&there, request)?;
+        if docker::can_become(&there.plan, &plan) {
+            let nodes = docker::nodes(&Engine::connect(&place.engine).await?, place, &plan).await?;
+            let changed = assemble(request, &there.name, &there.dir, plan, nodes, there.place.clone());
+            return Ok((Deployment { created: there.created, ..changed }, lines));
+        }
+    }
+    let differences = lines.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n");
+    Err(DeployError::Differs { deployment: there.name, differences })
+}
+
+/// What differs between the deployment that is there and what is asked for, one line each.
+fn differing(there: &Deployment, request: &Request<'_>) -> Result<Vec<String>, DeployError> {
+    let (asked, has) = (request.options.backend, there.kind());
+    if asked != has {
+        return Ok(vec![format!("its nodes run on the backend {}, not {}", has.name(), asked.name())]);
+    }
+    let plan = replanned(there, request)?;
+    let mut lines = differences(&there.plan, &plan);
+    if let Place::Local(place) = &there.place
+        && request.options.user.is_some()
+        && request.options.user != place.user
+    {
         lines.push("it runs as another user".to_owned());
     }
-    if lines.is_empty() { Ok(there) } else { Err(differs(lines)) }
+    Ok(lines)
+}
+
+/// The plan of what is asked for now, where the deployment is.
+fn replanned(there: &Deployment, request: &Request<'_>) -> Result<Plan, DeployError> {
+    let (block, place) = match &there.place {
+        Place::Local(place) => (place.block, local_place(place.nodes_dir(), &place.programs)),
+        Place::Docker(place) => (place.block, PlanPlace::Docker),
+        Place::Attached(_) => return Ok(there.plan.clone()),
+    };
+    Ok(topology::plan(request.loaded, &plan_options(request, &there.name, block, place))?)
+}
+
+fn plan_options(request: &Request<'_>, name: &str, block: [u8; 3], place: PlanPlace) -> PlanOptions {
+    PlanOptions {
+        deployment: name.to_owned(),
+        block: address_of(block),
+        place,
+        port_offset: request.options.port_offset,
+        publish: request.options.publish,
+    }
+}
+
+fn local_place(nodes_dir: PathBuf, programs: &Programs) -> PlanPlace {
+    PlanPlace::Local { nodes_dir, postgres_bin: programs.postgres_bin.clone().unwrap_or_default() }
 }
 
 /// Decide where a new deployment goes. Nothing is made yet: the state is to be written first.
-pub fn place(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deployment, DeployError> {
+pub async fn place(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deployment, DeployError> {
+    let left = |left: String| DeployError::Left { deployment: name.to_owned(), left };
     if local::Remains::in_folder(dir).exist() {
-        let left = format!("{} has nodes, or parts of them, without a state file", dir.display());
-        return Err(DeployError::Left { deployment: name.to_owned(), left });
+        return Err(left(format!("{} has nodes, or parts of them, without a state file", dir.display())));
     }
+    match request.options.backend {
+        BackendKind::Docker => place_in_containers(request, name, dir).await,
+        BackendKind::Local | BackendKind::Attached => place_here(request, name, dir),
+    }
+}
+
+fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deployment, DeployError> {
     let user = local::user::choose(request.options.user.as_deref())?;
     let run_dir = run_dir::choose(dir, user.as_ref())?;
-    let mut options = PlanOptions {
-        deployment: name.to_owned(),
-        block: address_of([127, 0, 0]),
-        nodes_dir: run_dir::nodes_of(&run_dir),
-        postgres_bin: PathBuf::new(),
-        port_offset: request.options.port_offset,
-        publish: request.options.publish,
-    };
+    let nodes_dir = run_dir::nodes_of(&run_dir);
     // Which programs are needed does not depend on where they and the nodes are.
-    let sketch = topology::plan(request.loaded, &options)?;
+    let place = local_place(nodes_dir.clone(), &Programs::default());
+    let sketch = topology::plan(request.loaded, &plan_options(request, name, [127, 0, 0], place))?;
     addresses::check_published(&sketch)?;
     let mut programs = programs::Search::from_env().all(sketch.nodes.iter().map(|node| &node.service))?;
     programs.agent = run_dir::agent_for(user.as_ref(), &programs.agent, &run_dir);
-    options.postgres_bin = programs.postgres_bin.clone().unwrap_or_default();
+    let options = plan_options(request, name, [127, 0, 0], local_place(nodes_dir.clone(), &programs));
     let (block, plan) = free_block(request, options, dir)?;
+    let nodes = plan.nodes.iter().map(|node| {
+        let (main, side) = addresses::endpoints(node);
+        DeployedNode {
+            name: node.name.clone(),
+            service: node.service.clone(),
+            main,
+            side,
+            published: node.publish.iter().map(|port| (port.host_port, port.node_port)).collect(),
+            home: Home::Dir(nodes_dir.join(&node.name)),
+        }
+    });
+    let nodes = nodes.collect();
     let place = LocalPlace { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, programs };
-    Ok(assemble(request, name, dir, plan, place))
+    Ok(assemble(request, name, dir, plan, nodes, Place::Local(place)))
+}
+
+async fn place_in_containers(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deployment, DeployError> {
+    if let Some(user) = &request.options.user {
+        let why = "in containers the images say as whom services run".to_owned();
+        return Err(DeployError::BadUser { user: user.clone(), why });
+    }
+    let engine = Engine::connect(&Address::from_env()?).await?;
+    let place = docker::choose(&engine, name, dir).await?;
+    let plan = topology::plan(request.loaded, &plan_options(request, name, place.block, PlanPlace::Docker))?;
+    docker::check(&engine, &place, &plan).await?;
+    let nodes = docker::nodes(&engine, &place, &plan).await?;
+    Ok(assemble(request, name, dir, plan, nodes, Place::Docker(place)))
 }
 
 /// The plan of a lab somewhere: for what does not depend on the place.
 pub fn sketch(loaded: &Loaded, port_offset: u16) -> Result<Plan, PlanError> {
+    sketch_for(loaded, port_offset, BackendKind::Local)
+}
+
+/// The same on a backend.
+pub fn sketch_for(loaded: &Loaded, port_offset: u16, backend: BackendKind) -> Result<Plan, PlanError> {
+    let place = match backend {
+        BackendKind::Docker => PlanPlace::Docker,
+        BackendKind::Local | BackendKind::Attached => local_place(PathBuf::from("/"), &Programs::default()),
+    };
     let options = PlanOptions {
         deployment: loaded.lab.file.name.clone(),
         block: address_of([127, 0, 0]),
-        nodes_dir: PathBuf::from("/"),
-        postgres_bin: PathBuf::new(),
+        place,
         port_offset,
         publish: true,
     };
@@ -104,20 +180,14 @@ fn address_of([a, b, c]: [u8; 3]) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, 0)
 }
 
-fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: LocalPlace) -> Deployment {
-    let nodes_dir = run_dir::nodes_of(&place.run_dir);
-    let nodes = plan.nodes.iter().map(|node| {
-        let dir = nodes_dir.join(&node.name);
-        let (main, side) = addresses::endpoints(node);
-        DeployedNode {
-            name: node.name.clone(),
-            service: node.service.clone(),
-            main,
-            side,
-            published: node.publish.iter().map(|port| (port.host_port, port.node_port)).collect(),
-            home: Home::Dir(dir),
-        }
-    });
+fn assemble(
+    request: &Request<'_>,
+    name: &str,
+    dir: &Path,
+    plan: Plan,
+    nodes: Vec<DeployedNode>,
+    place: Place,
+) -> Deployment {
     Deployment {
         format: STATE_FORMAT.to_owned(),
         name: name.to_owned(),
@@ -127,9 +197,9 @@ fn assemble(request: &Request<'_>, name: &str, dir: &Path, plan: Plan, place: Lo
         phase: Phase::Deploying,
         created: jiff::Timestamp::now().to_string(),
         ready_after_ms: None,
-        nodes: nodes.collect(),
+        nodes,
         options: request.options.clone(),
-        place: Place::Local(place),
+        place,
         plan,
     }
 }

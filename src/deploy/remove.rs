@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::local::{Remains, take_down};
-use super::{DeployError, Lock, Phase, Progress, state};
+use super::{DeployError, Lock, Phase, Progress, docker, state};
 
 /// Destroy the deployment `name` of `output`, and say what was removed. Its state may be missing or broken.
 pub async fn destroy(
@@ -14,7 +14,7 @@ pub async fn destroy(
     progress: &dyn Progress,
 ) -> Result<Vec<String>, DeployError> {
     let dir = state::dir_of(output, name)?;
-    if !Remains::in_folder(&dir).exist() {
+    if !Remains::in_folder(&dir).exist() && docker::lost(&dir, name).await.is_none() {
         return Err(state::missing(output, name));
     }
     // The folder may be gone with its processes still there.
@@ -32,7 +32,11 @@ pub async fn destroy_locked(dir: &Path, lock: Lock, progress: &dyn Progress) -> 
             let _ = state::write(&deployment);
             deployment.backend().destroy(&deployment, progress).await?
         }
-        Ok(None) | Err(DeployError::BadState { .. }) => take_down(&Remains::in_folder(dir), progress).await?,
+        Ok(None) | Err(DeployError::BadState { .. }) => {
+            let mut removed = docker::remove_lost(dir, &state::name_of(dir), progress).await?;
+            removed.extend(take_down(&Remains::in_folder(dir), progress).await?);
+            removed
+        }
         Err(error) => return Err(error),
     };
     lock.remove()?;

@@ -76,5 +76,6 @@ fn plan() -> Plan {
         nodes: Vec::new(),
         waves: Vec::new(),
         project: Vec::new(),
+        images: Vec::new(),
     }
 }

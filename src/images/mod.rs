@@ -22,6 +22,6 @@ pub use recipe::{BASE, STAND_INS, StandIn};
 pub use remove::remove;
 
 /// The name that an image was made for.
-const STAND_IN: &str = "org.labrun.stand-in";
+pub const STAND_IN: &str = "org.labrun.stand-in";
 /// The digest of what it was made from.
 const RECIPE: &str = "org.labrun.recipe";

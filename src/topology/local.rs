@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 use super::patroni::{self, Place};
 use super::render::Renderer;
 use super::site::{ELECTION_PORT, PEER_PORT, REST_PORT, SQL_PORT, STATS_PORT, Site, ZOOKEEPER_PORT};
-use super::{ConfigFile, PlanError, PlanOptions};
+use super::{ConfigFile, PlanError};
 use crate::lab::model::{AgentKind, HaproxyNode, Node, PostgresNode, ZookeeperNode};
 use crate::lab::settings;
 
-/// A node's files.
+/// A node's files, for the folder of all nodes and the one of PostgreSQL's programs.
 pub fn files(
     site: &Site<'_>,
     name: &str,
     node: &Node,
-    options: &PlanOptions,
+    (nodes_dir, postgres_bin): (&Path, &Path),
     renderer: &Renderer<'_>,
 ) -> Result<Vec<ConfigFile>, PlanError> {
-    let dir = options.nodes_dir.join(name);
+    let dir = nodes_dir.join(name);
     match node {
         Node::Zookeeper(node) => zookeeper(site, name, node, renderer),
-        Node::Postgres(node) => Ok(vec![postgres(site, name, node, &dir, options, renderer)?]),
+        Node::Postgres(node) => Ok(vec![postgres(site, name, node, (&dir, postgres_bin), renderer)?]),
         Node::Haproxy(node) => Ok(vec![haproxy(site, name, node, renderer)?]),
     }
 }
@@ -71,8 +71,7 @@ fn postgres(
     site: &Site<'_>,
     name: &str,
     node: &PostgresNode,
-    dir: &Path,
-    options: &PlanOptions,
+    (dir, postgres_bin): (&Path, &Path),
     renderer: &Renderer<'_>,
 ) -> Result<ConfigFile, PlanError> {
     let address = site.address(name);
@@ -83,7 +82,7 @@ fn postgres(
         rest_port: REST_PORT,
         zookeeper: site.zookeeper_names().map(|zoo| format!("{}:{ZOOKEEPER_PORT}", site.address(zoo))).collect(),
         data_dir: dir.join("data").display().to_string(),
-        bin_dir: Some(options.postgres_bin.display().to_string()),
+        bin_dir: Some(postgres_bin.display().to_string()),
         pgpass: dir.join("pgpass").display().to_string(),
     };
     let fragment = patroni::private_tmp(&settings::patroni(site.defaults(), node));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::render::Renderer;
 use super::site::{REST_PORT, SQL_PORT, STATS_PORT, Site, ZOOKEEPER_PORT};
-use super::{Credentials, NodePlan, Plan, Publish, Service, Timing, local, patroni, project};
+use super::{Credentials, NodePlan, Plan, Publish, Service, Timing, docker, local, patroni, project};
 use crate::lab::model::{LabFile, Node};
 use crate::lab::order::waves;
 use crate::lab::{Loaded, settings};
@@ -18,16 +18,28 @@ use crate::lab::{Loaded, settings};
 pub struct PlanOptions {
     /// The deployment's name.
     pub deployment: String,
-    /// The address block, `127.x.y.0`: see [`super::node_address`].
+    /// The address block, `a.b.c.0`: see [`super::node_address`].
     pub block: Ipv4Addr,
-    /// The folder in which every node has one of its own name; absolute, and without spaces or control characters.
-    pub nodes_dir: PathBuf,
-    /// Where PostgreSQL's programs lie.
-    pub postgres_bin: PathBuf,
+    /// Where nodes run.
+    pub place: PlanPlace,
     /// Added to every published port.
     pub port_offset: u16,
     /// Whether ports are published at all.
     pub publish: bool,
+}
+
+/// Where nodes run, as far as a plan depends on it.
+#[derive(Debug, Clone)]
+pub enum PlanPlace {
+    /// On this machine, in folders.
+    Local {
+        /// The folder in which every node has one of its own name; absolute, and without spaces or control characters.
+        nodes_dir: PathBuf,
+        /// Where PostgreSQL's programs lie.
+        postgres_bin: PathBuf,
+    },
+    /// In containers.
+    Docker,
 }
 
 /// Why there is no plan.
@@ -67,12 +79,14 @@ pub enum PlanError {
     },
 }
 
-/// The plan of a lab for the local backend, with its compose project.
+/// The plan of a lab, with its compose project.
 pub fn plan(loaded: &Loaded, options: &PlanOptions) -> Result<Plan, PlanError> {
     let lab = &loaded.lab.file;
     let fits = |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\');
-    if !options.nodes_dir.to_str().is_some_and(|dir| dir.chars().all(fits)) {
-        return Err(PlanError::Folder { dir: options.nodes_dir.clone() });
+    if let PlanPlace::Local { nodes_dir, .. } = &options.place
+        && !nodes_dir.to_str().is_some_and(|dir| dir.chars().all(fits))
+    {
+        return Err(PlanError::Folder { dir: nodes_dir.clone() });
     }
     let site = Site::new(&lab.topology, options.block);
     let renderer = Renderer::new(&loaded.library);
@@ -81,6 +95,10 @@ pub fn plan(loaded: &Loaded, options: &PlanOptions) -> Result<Plan, PlanError> {
     let needs: Vec<_> = site.nodes().map(|(name, node)| (name, node.needs())).collect();
     let waves = waves(&needs).map_err(|circle| PlanError::Circle { circle: circle.join(" -> ") })?;
     let (scope, namespace) = cluster_names(lab);
+    let images = match options.place {
+        PlanPlace::Docker => docker::images(&site, &renderer)?,
+        PlanPlace::Local { .. } => Vec::new(),
+    };
     Ok(Plan {
         deployment: options.deployment.clone(),
         lab: lab.name.clone(),
@@ -91,6 +109,7 @@ pub fn plan(loaded: &Loaded, options: &PlanOptions) -> Result<Plan, PlanError> {
         nodes,
         waves: waves.into_iter().map(|wave| wave.into_iter().map(str::to_owned).collect()).collect(),
         project: project::files(&site, &renderer)?,
+        images,
     })
 }
 
@@ -116,13 +135,23 @@ fn node_plan(
         Node::Haproxy(_) => Service::Haproxy { sql_port: SQL_PORT, stats_port: STATS_PORT },
     };
     let publish = if options.publish { shifted(name, node, options.port_offset)? } else { Vec::new() };
+    let (files, container) = match &options.place {
+        PlanPlace::Local { nodes_dir, postgres_bin } => {
+            (local::files(site, name, node, (nodes_dir, postgres_bin), renderer)?, None)
+        }
+        PlanPlace::Docker => {
+            let (files, container) = docker::node(site, name, node, renderer)?;
+            (files, Some(container))
+        }
+    };
     Ok(NodePlan {
         name: name.to_owned(),
         address: site.ip(name),
         service,
         publish,
         needs: node.needs().to_vec(),
-        files: local::files(site, name, node, options, renderer)?,
+        files,
+        container,
     })
 }
 

@@ -32,6 +32,39 @@ pub struct Plan {
     /// The compose project with the lab's own names and ports and real Patroni, file by file: for the report, and
     /// to be taken away and run by itself.
     pub project: Vec<ConfigFile>,
+    /// The images that the docker backend builds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImagePlan>,
+}
+
+/// An image that the docker backend builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImagePlan {
+    /// Its name, without the deployment's.
+    pub name: String,
+    /// The image that it is built from.
+    pub base: String,
+    /// The agent in it.
+    pub agent: AgentKind,
+    /// What it is built from; the Dockerfile comes first.
+    pub files: Vec<ConfigFile>,
+}
+
+/// A container of the docker backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerPlan {
+    /// Its image; where the deployment builds it, the name of an [`ImagePlan`].
+    pub image: String,
+    /// Its environment, `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// Its volumes: a name, without the deployment's, and where it is mounted.
+    pub volumes: Vec<(String, String)>,
+    /// Where each of the node's files lies in it; those that the image holds are not named.
+    pub files: Vec<(String, String)>,
+    /// What it runs; what its image says where this is empty.
+    pub command: Vec<String>,
+    /// The engine's own health check, for people.
+    pub health: Vec<String>,
 }
 
 /// One node.
@@ -49,6 +82,9 @@ pub struct NodePlan {
     pub needs: Vec<String>,
     /// Its configuration files, as this backend needs them.
     pub files: Vec<ConfigFile>,
+    /// Its container, on the docker backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<ContainerPlan>,
 }
 
 /// What runs on a node, and at which ports of the node's own address.

@@ -47,7 +47,7 @@ pub fn files(site: &Site<'_>, renderer: &Renderer<'_>) -> Result<Vec<ConfigFile>
 }
 
 /// The base images of the postgres nodes, each once: each needs a Dockerfile.
-fn base_images<'a>(site: &Site<'a>) -> Vec<&'a str> {
+pub fn base_images<'a>(site: &Site<'a>) -> Vec<&'a str> {
     let mut images = Vec::new();
     for (_, node) in site.nodes() {
         if let Node::Postgres(node) = node {
@@ -72,11 +72,11 @@ fn dockerfile(index: usize) -> String {
     if index == 0 { "Dockerfile".to_owned() } else { format!("Dockerfile.{}", index + 1) }
 }
 
-fn built_image(index: usize) -> String {
+pub fn built_image(index: usize) -> String {
     if index == 0 { BUILT_IMAGE.to_owned() } else { format!("{BUILT_IMAGE}-{}", index + 1) }
 }
 
-fn postgres(
+pub fn postgres(
     site: &Site<'_>,
     name: &str,
     node: &PostgresNode,
@@ -107,20 +107,25 @@ fn major_version(image: &str) -> Option<u32> {
     tag[..tag.find(|c: char| !c.is_ascii_digit()).unwrap_or(tag.len())].parse().ok()
 }
 
-fn haproxy(site: &Site<'_>, name: &str, node: &HaproxyNode, renderer: &Renderer<'_>) -> Result<ConfigFile, PlanError> {
+pub fn haproxy(
+    site: &Site<'_>,
+    name: &str,
+    node: &HaproxyNode,
+    renderer: &Renderer<'_>,
+) -> Result<ConfigFile, PlanError> {
     let context = haproxy_context(site, node, "*", str::to_owned);
     Ok(plain(haproxy_file(site, name), renderer.file("haproxy.cfg", &context)?))
 }
 
 /// `haproxy.cfg`, or `NAME.cfg` where there are several proxies.
-fn haproxy_file(site: &Site<'_>, name: &str) -> String {
+pub fn haproxy_file(site: &Site<'_>, name: &str) -> String {
     match site.nodes().filter(|(_, node)| matches!(node, Node::Haproxy(_))).count() {
         1 => "haproxy.cfg".to_owned(),
         _ => format!("{name}.cfg"),
     }
 }
 
-fn service(site: &Site<'_>, images: &[&str], name: &str, node: &Node) -> Value {
+pub fn service(site: &Site<'_>, images: &[&str], name: &str, node: &Node) -> Value {
     let own = match node {
         Node::Zookeeper(node) => zookeeper_service(site, name, node),
         Node::Postgres(node) => {

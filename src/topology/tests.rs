@@ -1,5 +1,5 @@
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -11,11 +11,14 @@ fn options() -> PlanOptions {
     PlanOptions {
         deployment: "ha-postgres".to_owned(),
         block: Ipv4Addr::new(127, 77, 3, 0),
-        nodes_dir: PathBuf::from("/srv/out/ha-postgres/nodes"),
-        postgres_bin: PathBuf::from("/usr/lib/postgresql/15/bin"),
+        place: place("/srv/out/ha-postgres/nodes"),
         port_offset: 0,
         publish: true,
     }
+}
+
+fn place(nodes_dir: &str) -> PlanPlace {
+    PlanPlace::Local { nodes_dir: nodes_dir.into(), postgres_bin: "/usr/lib/postgresql/15/bin".into() }
 }
 
 fn reference() -> Loaded {
@@ -108,7 +111,7 @@ fn published_ports_move_together_or_not_at_all() {
 #[test]
 fn a_folder_that_no_configuration_can_hold_is_refused() {
     for dir in ["/srv/a\nb", "/srv/it's", "/srv/a\"b", "/srv/a\\b"] {
-        let error = plan(&reference(), &PlanOptions { nodes_dir: PathBuf::from(dir), ..options() });
+        let error = plan(&reference(), &PlanOptions { place: place(dir), ..options() });
         assert!(matches!(error, Err(PlanError::Folder { .. })), "{dir}");
     }
 }

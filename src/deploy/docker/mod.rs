@@ -1,13 +1,33 @@
 //! The docker backend: nodes as containers that labrun makes, in a network of the deployment's own.
+//!
+//! In the engine, all of it labelled (see [`names`]): the network `<deployment>_default`, a volume for each of compose's,
+//! an image `<deployment>/my-postgres-…` for each Dockerfile, and a container for each node, under the lab's own names.
+//! The state on this machine is written before any of that is made; a destroy finds it by the label alone.
 
+mod context;
+mod create;
+mod error;
+mod image;
+pub mod names;
+mod place;
+mod remains;
+
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::containers::{self, Reached};
+use super::local::programs::Search;
 use super::local::{Remains, take_down};
-use super::{Backend, DeployError, Deployment, ExecOutput, NodeStatus, Progress, waves};
-use crate::engine::Address;
+use super::{Backend, DeployError, Deployment, DockerPlace, ExecOutput, NodeStatus, Place, Progress, waves};
+use crate::engine::{Address, Engine};
+use crate::lab::model::AgentKind;
+use crate::topology::{Credentials, NodePlan, Plan, Service};
+pub use error::DockerError;
+pub use image::id as image_id;
+pub use place::{check, choose, nodes};
 
 /// Nodes as containers that labrun makes.
 #[derive(Debug)]
@@ -18,12 +38,84 @@ impl Docker {
     pub fn at(address: &Address) -> Docker {
         Docker(Reached::at(address))
     }
+
+    /// Make what is not there yet, and start it.
+    async fn bring_up(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<(), DeployError> {
+        let (engine, place, plan) = (self.0.engine().await?, place_of(deployment)?, &deployment.plan);
+        let with_agent = plan.images.iter().any(|image| image.agent == AgentKind::Labrun);
+        let agent = with_agent.then(|| Search::from_env().agent_for_images()).transpose()?;
+        image::ensure(engine, place, plan, agent.as_deref(), progress).await?;
+        progress.stage("making the network, volumes and containers");
+        create::network(engine, place).await?;
+        for node in &plan.nodes {
+            create::container(engine, deployment, place, node, progress).await?;
+        }
+        let mut stopped = Vec::new();
+        for node in &plan.nodes {
+            if !matches!(self.status(deployment, &node.name).await?, NodeStatus::Running { .. }) {
+                stopped.push(node.name.clone());
+            }
+        }
+        waves::up(deployment, self, &stopped, progress).await
+    }
+}
+
+/// The base images of a plan, and those that its nodes run as they are.
+pub fn base_images(plan: &Plan) -> BTreeSet<&str> {
+    let built = |name: &str| plan.images.iter().any(|image| image.name == name);
+    let containers = plan.nodes.iter().filter_map(|node| node.container.as_ref());
+    let ready_made = containers.map(|it| it.image.as_str()).filter(|name| !built(name));
+    plan.images.iter().map(|image| image.base.as_str()).chain(ready_made).collect()
+}
+
+/// Whether a deployment of one plan can become that of another by replacing containers, whose data stays: the same nodes,
+/// users, passwords and names of the cluster.
+pub fn can_become(there: &Plan, asked: &Plan) -> bool {
+    let shape = |plan: &Plan| {
+        let nodes: Vec<_> = plan.nodes.iter().map(|node| (node.name.clone(), kind(node), node.address)).collect();
+        let Credentials { superuser, superuser_password, replication, replication_password } = plan.credentials.clone();
+        let users = [superuser, superuser_password, replication, replication_password];
+        (nodes, users, plan.lab.clone(), plan.scope.clone(), plan.namespace.clone())
+    };
+    shape(there) == shape(asked)
+}
+
+/// A member keeps its name and its data, whoever is its agent.
+fn kind(node: &NodePlan) -> (&'static str, String) {
+    match &node.service {
+        Service::Zookeeper { .. } => ("zookeeper", String::new()),
+        Service::Postgres { member, .. } => ("postgres", member.clone()),
+        Service::Haproxy { .. } => ("haproxy", String::new()),
+    }
+}
+
+/// Where the deployment is; another backend's is not ours.
+pub fn place_of(deployment: &Deployment) -> Result<&DockerPlace, DeployError> {
+    match &deployment.place {
+        Place::Docker(place) => Ok(place),
+        _ => Err(DeployError::process("find the containers", format!("{} runs elsewhere", deployment.name))),
+    }
+}
+
+/// What the engine that is meant now has of the deployment in `dir`, whose state is lost. Without an engine: nothing.
+pub async fn remove_lost(dir: &Path, name: &str, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
+    match lost(dir, name).await {
+        Some(engine) => remains::remove(&engine, &names::owner(dir), name, progress).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The engine that has something of the deployment in `dir`, whose state is lost.
+pub async fn lost(dir: &Path, name: &str) -> Option<Engine> {
+    let engine = Engine::connect(&Address::from_env().ok()?).await.ok()?;
+    let found = remains::find(&engine, &names::owner(dir), name).await.ok()?;
+    (!found.is_empty()).then_some(engine)
 }
 
 #[async_trait]
 impl Backend for Docker {
     async fn up(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<(), DeployError> {
-        waves::up(deployment, self, &[], progress).await
+        self.bring_up(deployment, progress).await
     }
 
     async fn start(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
@@ -65,6 +157,9 @@ impl Backend for Docker {
     }
 
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
-        take_down(&Remains::of(deployment), progress).await
+        let (engine, place) = (self.0.engine().await?, place_of(deployment)?);
+        let mut removed = remains::remove(engine, &place.owner, &place.project, progress).await?;
+        removed.extend(take_down(&Remains::of(deployment), progress).await?);
+        Ok(removed)
     }
 }

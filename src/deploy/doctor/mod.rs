@@ -1,5 +1,6 @@
 //! `doctor`: whether this machine can run labs, told before a deployment fails on it.
 
+mod engine;
 mod machine;
 mod ports;
 mod tools;
@@ -48,7 +49,15 @@ impl Finding {
 /// Everything: the programs and ports that `plan` needs, and the machine for an output in `output`.
 pub fn examine(plan: &Plan, output: &Path) -> Vec<Finding> {
     let mut findings = tools::examine(plan);
-    findings.extend(ports::examine(plan, output));
+    findings.extend(ports::published(plan, output));
+    findings.push(ports::of_addresses(output));
     findings.extend(machine::examine(plan, output));
+    findings
+}
+
+/// The same for containers: the engine, the images and the published ports.
+pub async fn examine_engine(plan: &Plan, output: &Path) -> Vec<Finding> {
+    let mut findings = engine::examine(plan).await;
+    findings.extend(ports::published(plan, output));
     findings
 }

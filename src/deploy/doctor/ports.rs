@@ -10,14 +10,12 @@ use crate::deploy::local::addresses;
 use crate::deploy::{Deployment, state};
 use crate::topology::Plan;
 
-pub fn examine(plan: &Plan, output: &Path) -> Vec<Finding> {
+pub fn published(plan: &Plan, output: &Path) -> Vec<Finding> {
     let names = state::names(output);
     let deployments: Vec<Deployment> =
         names.iter().filter_map(|name| state::read(&state::dir_of(output, name).ok()?).ok().flatten()).collect();
     let published = plan.nodes.iter().flat_map(|node| node.publish.iter().map(move |port| (node.name.as_str(), port)));
-    let mut findings: Vec<_> = published.map(|(node, port)| of_port(node, port.host_port, &deployments)).collect();
-    findings.push(of_addresses(output));
-    findings
+    published.map(|(node, port)| of_port(node, port.host_port, &deployments)).collect()
 }
 
 fn of_port(node: &str, port: u16, deployments: &[Deployment]) -> Finding {
@@ -39,7 +37,7 @@ fn of_port(node: &str, port: u16, deployments: &[Deployment]) -> Finding {
 }
 
 /// The nodes' standard ports on an address of their own: a server that listens on all addresses takes them.
-fn of_addresses(output: &Path) -> Finding {
+pub fn of_addresses(output: &Path) -> Finding {
     let subject = "loopback addresses";
     let range = match addresses::Range::from_env() {
         Ok(range) => range,

@@ -95,6 +95,21 @@ impl Search {
         }
     }
 
+    /// The node agent for images: a static one beside labrun, or the usual one, which runs where its C library is.
+    pub fn agent_for_images(&self) -> Result<PathBuf, Missing> {
+        const VARIABLE: &str = "LABRUN_AGENT_STATIC";
+        match self.told(VARIABLE) {
+            Some(path) if is_program(&path) => return Ok(path),
+            Some(path) => {
+                let (looked, install) = (not_there(VARIABLE, &path), "make build");
+                return Err(Missing { program: "a static labrun-agent", looked, install });
+            }
+            None => {}
+        }
+        let beside = self.beside.as_ref().map(|folder| folder.join("labrun-agent-static"));
+        beside.filter(|path| is_program(path)).map_or_else(|| self.agent(), Ok)
+    }
+
     /// HAProxy.
     pub fn haproxy(&self) -> Result<PathBuf, Missing> {
         self.simple("haproxy", "LABRUN_HAPROXY", "apt-get install haproxy")

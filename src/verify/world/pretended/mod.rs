@@ -22,7 +22,7 @@ use crate::lab::Loaded;
 use crate::lab::model::HttpMethod;
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
-use crate::topology::{PlanOptions, Service, plan};
+use crate::topology::{PlanOptions, PlanPlace, Service, plan};
 
 /// A way in which the world is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,8 +94,7 @@ fn deployment(loaded: &Loaded, dir: &Path) -> Deployment {
     let options = PlanOptions {
         deployment: "pretended".to_owned(),
         block: Ipv4Addr::new(127, 60, 1, 0),
-        nodes_dir: "/srv/nodes".into(),
-        postgres_bin: "/usr/bin".into(),
+        place: PlanPlace::Local { nodes_dir: "/srv/nodes".into(), postgres_bin: "/usr/bin".into() },
         port_offset: 0,
         publish: false,
     };
