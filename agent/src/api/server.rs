@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Caller};
-use super::answer::{Answer, answer};
+use super::answer::{Answer, Body, answer};
 use super::http::{self, Stream};
 use super::{Request as Ask, Shared, change};
 use crate::clock::Moment;
@@ -19,8 +20,8 @@ use crate::tls;
 
 const CONNECTIONS: usize = 64;
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// How long a question about WAL positions waits for a fresh look, and what is fresh.
-const LOOK: Duration = Duration::from_millis(300);
+/// How long a question about WAL positions waits for a fresh look, and what is fresh to people and to proxies.
+const LOOK: Duration = Duration::from_millis(500);
 const FRESH: Duration = Duration::from_millis(100);
 
 /// How REST is served: what a reload may change.
@@ -125,11 +126,13 @@ async fn respond(
     shared: &Shared,
 ) -> Answer {
     if matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS") {
-        if wants_positions(&request.path) {
-            fresh_look(shared).await;
-        }
+        let asked = Moment::now();
+        let for_peers = is_for_peers(&request.path);
+        let age = if for_peers { Duration::ZERO } else { FRESH };
+        let fresh = !wants_positions(&request.path) || look_after(shared, asked, age).await;
         let view = shared.view.borrow().clone();
-        return answer(&request.method, &request.path, &request.query, &view, &shared.scope, view.made);
+        let answer = answer(&request.method, &request.path, &request.query, &view, &shared.scope, view.made);
+        return if for_peers && !fresh { without_positions(answer) } else { answer };
     }
     let Some(call) = change::Call::of(&request.method, request.route()) else {
         return Answer::error(501, &format!("Unsupported method ('{}')", request.method));
@@ -150,16 +153,92 @@ fn wants_positions(path: &str) -> bool {
     matches!(path.trim_end_matches('/'), "" | "/patroni" | "/metrics" | "/replica" | "/read-only")
 }
 
-async fn fresh_look(shared: &Shared) {
-    let mut views = shared.view.clone();
-    let (observed, runs) = {
-        let view = views.borrow_and_update();
-        (view.pg.observed, view.pg.process == Process::Up)
-    };
-    // A PostgreSQL that is down has no news, and peers in a race wait for the answer.
-    if !runs || Moment::now().since(observed) < FRESH || shared.requests.send(Ask::Look).await.is_err() {
-        return;
+/// Peers in a race ask this route, and count the answer as a vote.
+fn is_for_peers(path: &str) -> bool {
+    path.trim_end_matches('/') == "/patroni"
+}
+
+/// A status that peers count as no vote. Patroni tells no positions either if PostgreSQL does not answer it.
+fn without_positions(mut answer: Answer) -> Answer {
+    if let Body::Json(text) = &mut answer.body
+        && let Ok(Value::Object(mut status)) = serde_json::from_str(text)
+    {
+        status.shift_remove("xlog");
+        *text = Value::Object(status).to_string();
     }
-    let newer = views.wait_for(|view| view.pg.observed > observed);
-    let _ = tokio::time::timeout(LOOK, newer).await;
+    answer
+}
+
+/// Waits for a look at PostgreSQL that began later than `asked`, or less than `age` before; false if it is not had in
+/// time.
+///
+/// A look that began before a peer's question may miss what was acknowledged in between: as a vote in quorum mode it
+/// would let a node lead that lacks an acknowledged write.
+async fn look_after(shared: &Shared, asked: Moment, age: Duration) -> bool {
+    let counts = |observed: Moment| observed > asked || asked.since(observed) < age;
+    let mut views = shared.view.clone();
+    let look = async {
+        loop {
+            let seen = {
+                let view = views.borrow_and_update();
+                // A PostgreSQL that is down has no news, and peers in a race wait for the answer.
+                if view.pg.process != Process::Up || counts(view.pg.observed) {
+                    return true;
+                }
+                view.pg.observed
+            };
+            // A look that is under way answers no question that came after its start: then it is asked for again.
+            if shared.requests.send(Ask::Look).await.is_err()
+                || views.wait_for(|view| view.pg.observed > seen || view.pg.process != Process::Up).await.is_err()
+            {
+                return false;
+            }
+        }
+    };
+    tokio::time::timeout(LOOK, look).await.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::peers;
+    use crate::decide::testing;
+    use tokio::sync::mpsc;
+
+    /// A loop whose looks each begin at the time that is given.
+    fn shared(begins: &'static [Moment]) -> Shared {
+        let mut view = testing::replica();
+        view.pg.observed = Moment(1000);
+        let (views, view) = watch::channel(Arc::new(view));
+        let (requests, mut asked) = mpsc::channel(8);
+        tokio::spawn(async move {
+            for begin in begins {
+                asked.recv().await;
+                views.send_modify(|view| Arc::make_mut(view).pg.observed = *begin);
+            }
+            // The last look hangs; whoever waits is not told that the loop is gone.
+            std::future::pending::<()>().await;
+        });
+        Shared { view, requests, scope: "c".into(), peers: watch::channel(peers::Access::new(&Default::default()).unwrap()).1 }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_began_before_the_question_does_not_count() {
+        let asked = Moment(2000);
+        assert!(look_after(&shared(&[Moment(1500), Moment(2001)]), asked, Duration::ZERO).await);
+        assert!(!look_after(&shared(&[Moment(1500), Moment(2000)]), asked, Duration::ZERO).await);
+        assert!(look_after(&shared(&[Moment(1950)]), asked, FRESH).await);
+    }
+
+    #[test]
+    fn a_status_that_is_not_fresh_tells_no_positions() {
+        let status = testing::replica();
+        let told = answer("GET", "/patroni", "", &status, "c", status.made);
+        assert!(matches!(&told.body, Body::Json(text) if text.contains("\"xlog\"")), "{told:?}");
+        let kept = without_positions(told);
+        assert!(
+            matches!(&kept.body, Body::Json(text) if !text.contains("xlog") && text.contains("\"role\"")),
+            "{kept:?}"
+        );
+    }
 }
