@@ -11,6 +11,7 @@ pub mod explain;
 pub mod images;
 pub mod import;
 pub mod lab;
+pub mod mutants;
 pub mod observe;
 pub mod report;
 pub mod topology;

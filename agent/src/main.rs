@@ -44,6 +44,30 @@ enum Command {
         /// The node, as JSON.
         node: PathBuf,
     },
+    /// Hold the switch into which the nodes of a network of their own are plugged.
+    Switch {
+        /// Its folder.
+        dir: PathBuf,
+    },
+    /// Let what one node sends to another through the switch take longer.
+    Delay {
+        /// Where from, where to and how long, as JSON.
+        what: String,
+    },
+    /// Run a program in the network of a process.
+    Enter {
+        /// The process.
+        pid: i32,
+        /// As the network's administrator.
+        #[arg(long)]
+        admin: bool,
+        /// As this user, where root asks.
+        #[arg(long)]
+        user: Option<String>,
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        argv: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,6 +90,11 @@ fn main() -> ExitCode {
     let (generate, dsn) = (arguments.generate_config, arguments.dsn.unwrap_or_default());
     let result = match (arguments.command, arguments.config) {
         (Some(Command::Supervise { node }), _) => supervise_node(&node),
+        (Some(Command::Switch { dir }), _) => supervised(supervise::network::hold(&dir)),
+        (Some(Command::Delay { what }), _) => supervised(supervise::network::delay(&what)),
+        (Some(Command::Enter { pid, admin, user, argv }), _) => {
+            supervised(supervise::network::enter(pid, admin, user.as_deref(), &argv).map(|never| match never {}))
+        }
         (None, config) if sample => write(config.as_deref(), &config::sample(std::env::vars())),
         (None, config) if generate => generate_config(config.as_deref(), &dsn),
         (None, config) if validate => check(&config.unwrap_or_default(), options),
@@ -78,7 +107,10 @@ fn main() -> ExitCode {
 }
 
 fn supervise_node(node: &Path) -> Result<u8, (u8, miette::Report)> {
-    let done = supervise::Spec::load(node).and_then(|spec| supervise::run(&spec));
+    supervised(supervise::Spec::load(node).and_then(|spec| supervise::run(&spec)))
+}
+
+fn supervised(done: Result<(), supervise::Error>) -> Result<u8, (u8, miette::Report)> {
     done.map(|()| exit::OK).map_err(|error| (error.exit_code(), miette::Report::new(error)))
 }
 

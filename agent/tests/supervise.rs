@@ -35,6 +35,7 @@ impl Node {
             log: "n1.log".into(),
             log_limit: 1 << 20,
             user: None,
+            network: None,
             restart: Restart::Always,
             publish: Vec::new(),
             stop_signal: "TERM".into(),

@@ -138,7 +138,7 @@ fn topology(submission: &Submission) -> Topology {
         told["defaults"] = serde_json::json!({});
         serde_json::from_value(told)
     };
-    let empty = || Topology { defaults: Default::default(), nodes: Default::default() };
+    let empty = || Topology { defaults: Default::default(), network: Default::default(), nodes: Default::default() };
     serde_json::from_value(told.clone()).or_else(|_| bare(told)).unwrap_or_else(|_| empty())
 }
 

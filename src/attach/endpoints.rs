@@ -230,7 +230,7 @@ fn topology(file: &EndpointsFile) -> Topology {
             (name.clone(), node)
         })
         .collect();
-    let empty = || Topology { defaults: Default::default(), nodes: Default::default() };
+    let empty = || Topology { defaults: Default::default(), network: Default::default(), nodes: Default::default() };
     serde_json::from_value(serde_json::json!({ "nodes": nodes })).unwrap_or_else(|_| empty())
 }
 

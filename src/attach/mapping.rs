@@ -105,7 +105,7 @@ mod tests {
                 replication_password: String::new(),
             },
             nodes,
-            topology: Topology { defaults: Default::default(), nodes: Default::default() },
+            topology: Topology { defaults: Default::default(), network: Default::default(), nodes: Default::default() },
             project: Vec::new(),
             over: Over::Commands(BTreeMap::new()),
             page: Default::default(),

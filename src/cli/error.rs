@@ -9,6 +9,7 @@ use crate::deploy::DeployError;
 use crate::engine::EngineError;
 use crate::images::ImageError;
 use crate::lab::{Code, Diagnostic, LabError};
+use crate::mutants::MutantError;
 use crate::observe::SqlError;
 use crate::report::ReportError;
 use crate::verify::VerifyError;
@@ -68,6 +69,19 @@ pub enum CliError {
         /// `: …`, where something is known.
         why: String,
     },
+    /// Faults that are still in effect.
+    #[error("not everything could be undone: {0}")]
+    #[diagnostic(code(LR0405), help("look at the node: labrun status; `labrun destroy` removes it with all faults"))]
+    NotHealed(String),
+    /// A fault that cannot be injected.
+    #[error("`{fault}` is not in effect: {why}")]
+    #[diagnostic(code(LR0406), help("what each fault needs: labrun faults; undo what was begun: labrun heal"))]
+    NoFault {
+        /// The fault.
+        fault: String,
+        /// Why not.
+        why: String,
+    },
     /// A verification could not begin, or not be kept.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -76,6 +90,10 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recheck(#[from] RecheckError),
+    /// A lab's mutants.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mutants(#[from] MutantError),
     /// A report could not be made.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -106,7 +124,10 @@ impl CliError {
             CliError::Finding(_) | CliError::Lint(_) | CliError::UnknownCode { .. } => exit::USAGE,
             CliError::Sql(_) => exit::SQL,
             CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
-            CliError::Verify(VerifyError::UnknownPart { .. })
+            CliError::Mutants(MutantError::Io { .. }) => exit::FAILURE,
+            CliError::Mutants(_) => exit::USAGE,
+            CliError::NotHealed(_) | CliError::NoFault { .. } => exit::FAILURE,
+            CliError::Verify(VerifyError::UnknownPart { .. } | VerifyError::CannotFault { .. })
             | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => exit::USAGE,
             CliError::Images(ImageError::Interrupted) => exit::INTERRUPTED,
             CliError::Engine(_) | CliError::Images(_) => exit::FAILURE,

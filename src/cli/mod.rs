@@ -11,12 +11,16 @@ mod error;
 pub mod exit;
 mod explain;
 mod export;
+mod fault;
+mod faults;
 mod globals;
+mod heal;
 mod images;
 mod import;
 mod init;
 mod lint;
 mod logs;
+mod mutate;
 mod node;
 mod output;
 mod progress;
@@ -79,6 +83,14 @@ enum Command {
     Kill(node::Args),
     /// Stop nodes cleanly, then start them.
     Restart(node::Args),
+    /// Inject any other fault by hand.
+    Fault(fault::Args),
+    /// Undo every fault that is still in effect, of this or an earlier labrun.
+    Heal(heal::Args),
+    /// Print the table of faults: what each does, exercises and needs.
+    Faults(faults::Args),
+    /// Run a lab's mutants, each with a known mistake, and show which its checks kill.
+    Mutate(mutate::Args),
     /// Remove a deployment: processes, data, everything but its runs.
     Destroy(destroy::Args),
     /// Look at labs and checks without deploying: everything that is wrong, with its place.
@@ -135,6 +147,10 @@ impl Command {
             Command::Start(args) => args.run(globals, node::Act::Start).await,
             Command::Kill(args) => args.run(globals, node::Act::Kill).await,
             Command::Restart(args) => args.run(globals, node::Act::Restart).await,
+            Command::Fault(args) => args.run(globals).await,
+            Command::Heal(args) => args.run(globals).await,
+            Command::Faults(args) => args.run(globals),
+            Command::Mutate(args) => Box::pin(args.run(globals)).await,
             Command::Destroy(args) => args.run(globals).await,
             Command::Validate(args) => args.run(globals),
             Command::Lint(args) => args.run(globals),

@@ -1,8 +1,10 @@
 //! `labrun stop|start|kill|restart NODE…`, and what a role means.
 
 use super::{CliError, Globals, exit, output};
-use crate::deploy::{Deployment, Lock};
+use crate::deploy::{DeployError, Deployment, Lock};
+use crate::lab::model::FaultKind;
 use crate::observe::Observer;
+use crate::verify::faults::journal::{self, Entry, Journal, State};
 
 /// Act on nodes.
 #[derive(Debug, clap::Args)]
@@ -56,6 +58,7 @@ impl Args {
             }
             if matches!(act, Act::Start | Act::Restart) {
                 backend.start(&deployment, node).await?;
+                undone(&deployment, node)?;
             }
             if !globals.json {
                 output::line(&format!("{node} {done}"))?;
@@ -66,6 +69,19 @@ impl Args {
         }
         Ok(exit::OK)
     }
+}
+
+/// A node that was started by hand is healed of what ended it.
+fn undone(deployment: &Deployment, node: &str) -> Result<(), CliError> {
+    let journal = Journal::of(&deployment.dir);
+    let kept = |error| DeployError::io("write", deployment.dir.join(journal::FILE))(error);
+    for entry in journal.pending().map_err(kept)? {
+        let ended = entry.deed.kind.is_start() || matches!(entry.deed.kind, FaultKind::Stop | FaultKind::Kill);
+        if ended && entry.deed.nodes == [node] {
+            journal.write(&Entry { state: State::Undone, ..entry }).map_err(kept)?;
+        }
+    }
+    Ok(())
 }
 
 /// The node that `asked` means: a node's name, or a role that somebody has now.

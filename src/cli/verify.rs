@@ -116,7 +116,7 @@ impl What {
 }
 
 /// The first signal ends the run in order; the second one at once, with what is left to `labrun destroy`.
-fn cancel_on_signal(canceller: Canceller) -> JoinHandle<()> {
+pub fn cancel_on_signal(canceller: Canceller) -> JoinHandle<()> {
     tokio::spawn(async move {
         interrupted().await;
         output::tell!(

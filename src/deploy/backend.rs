@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{DeployError, Deployment, tail};
+use crate::lab::model::FaultKind;
 
 /// What a node's service is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,64 @@ pub struct ExecOutput {
     pub stderr: String,
 }
 
+/// A part of a node whose processes can be signalled by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// PostgreSQL's first process.
+    Postmaster,
+    /// Every process of PostgreSQL.
+    Postgres,
+    /// The HA agent.
+    Agent,
+    /// Everything on the node.
+    Node,
+}
+
+/// What is done to the processes of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blow {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP.
+    Stop,
+    /// SIGCONT.
+    Continue,
+}
+
+/// The processes of a part.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// Those that live.
+    pub pids: Vec<i32>,
+    /// How many of them are stopped.
+    pub stopped: usize,
+}
+
+/// What becomes of what one node sends to another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// The node that sends.
+    pub from: String,
+    /// The node that receives.
+    pub to: String,
+    /// How the way between them is.
+    pub way: Way,
+}
+
+/// How the way from one node to another is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Everything is lost.
+    Cut,
+    /// Everything takes `ms` longer, and `loss` of 100 packets are lost.
+    Slow {
+        /// How much longer.
+        ms: u64,
+        /// How many are lost.
+        loss: u8,
+    },
+}
+
 /// Told while something takes long; the terminal shows it.
 pub trait Progress: Send + Sync {
     /// A new stage has begun (`starting pg-master`).
@@ -66,6 +125,41 @@ pub trait Backend: Send + Sync {
     async fn freeze(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
     /// Let a frozen node's processes go on.
     async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
+    /// Why this kind of fault cannot be done to the deployment, where it cannot.
+    fn lacks(&self, _: &Deployment, kind: FaultKind) -> Option<String> {
+        let only_nodes = kind.is_of_network() || kind.is_of_postgres();
+        only_nodes
+            .then(|| "this backend reaches nodes as a whole, not their parts and not the ways between them".to_owned())
+    }
+    /// The processes of a part of a node.
+    async fn processes(&self, deployment: &Deployment, node: &str, part: Part) -> Result<Processes, DeployError> {
+        if part != Part::Node {
+            return Err(not_by_part(node));
+        }
+        Ok(match self.status(deployment, node).await? {
+            NodeStatus::Running { pid, .. } => Processes { pids: vec![pid.cast_signed()], stopped: 0 },
+            NodeStatus::Frozen => Processes { pids: vec![0], stopped: 1 },
+            NodeStatus::Stopped | NodeStatus::Failing { .. } => Processes::default(),
+        })
+    }
+    /// Signal the processes of a part of a node.
+    async fn strike(&self, deployment: &Deployment, node: &str, part: Part, blow: Blow) -> Result<(), DeployError> {
+        match (part, blow) {
+            (Part::Node, Blow::Stop) => self.freeze(deployment, node).await,
+            (Part::Node, Blow::Continue) => self.thaw(deployment, node).await,
+            (Part::Node, Blow::Kill) => self.kill(deployment, node).await,
+            _ => Err(not_by_part(node)),
+        }
+    }
+    /// Make these the rules of the deployment's network; no other is left in force.
+    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<(), DeployError> {
+        let failed = || DeployError::process(format!("set the rules of {}", deployment.name), "it has no such network");
+        if rules.is_empty() { Ok(()) } else { Err(failed()) }
+    }
+    /// The rules that are in force, in order.
+    async fn shaped(&self, _: &Deployment) -> Result<Vec<Rule>, DeployError> {
+        Ok(Vec::new())
+    }
     /// What the node's service is doing.
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError>;
     /// Run a program on a node, with a time limit.
@@ -87,4 +181,8 @@ pub trait Backend: Send + Sync {
     }
     /// Take down everything, prove that nothing is left, and say what was removed. Runs are kept.
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError>;
+}
+
+fn not_by_part(node: &str) -> DeployError {
+    DeployError::process(format!("signal a part of {node}"), "this backend reaches nodes as a whole")
 }

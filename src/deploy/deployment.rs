@@ -12,7 +12,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -103,6 +103,9 @@ pub struct LocalPlace {
     pub user: Option<String>,
     /// The block of loopback addresses: `127.x.y`.
     pub block: [u8; 3],
+    /// Whether nodes have a network of their own, in namespaces, plugged into one switch.
+    #[serde(default)]
+    pub own_network: bool,
     /// The programs that nodes run.
     pub programs: Programs,
 }
@@ -298,6 +301,11 @@ impl Deployment {
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&DeployedNode> {
         self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The node's address, as the other nodes have it.
+    pub fn address_of(&self, name: &str) -> Option<IpAddr> {
+        self.plan.nodes.iter().find(|node| node.name == name).map(|node| node.address.into())
     }
 
     /// The postgres nodes.

@@ -171,6 +171,20 @@ pub enum DeployError {
         /// What is to be done.
         act: &'static str,
     },
+    /// The nodes' own network does not come up.
+    #[error("the network of {deployment} does not come up: {why}")]
+    #[diagnostic(
+        code(LR0317),
+        help(
+            "faults of the network need `ip`, `nft`, and the right to make network namespaces: as root, or where the kernel gives user namespaces to everybody"
+        )
+    )]
+    Network {
+        /// The deployment.
+        deployment: String,
+        /// Why not.
+        why: String,
+    },
     /// The lab cannot be planned.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -9,12 +9,13 @@ use nix::unistd::{Uid, User};
 use super::create::Request;
 use super::deployment::STATE_FORMAT;
 use super::differences::differences;
-use super::local::{self, addresses, programs, run_dir};
+use super::local::{self, addresses, network, programs, run_dir};
 use super::{
     BackendKind, DeployError, DeployedNode, Deployment, Home, LocalPlace, Phase, Place, Programs, docker, state,
 };
 use crate::engine::{Address, Engine};
 use crate::lab::Loaded;
+use crate::lab::model::{FaultKind, NetworkKind};
 use crate::topology::{self, Plan, PlanError, PlanOptions, PlanPlace};
 
 /// The deployment that is there, if it is what is asked for, or can become that where it is; and how it is to change.
@@ -60,7 +61,7 @@ fn differing(there: &Deployment, request: &Request<'_>) -> Result<Vec<String>, D
 /// The plan of what is asked for now, where the deployment is.
 fn replanned(there: &Deployment, request: &Request<'_>) -> Result<Plan, DeployError> {
     let (block, place) = match &there.place {
-        Place::Local(place) => (place.block, local_place(place.nodes_dir(), &place.programs)),
+        Place::Local(place) => (inner_block(place.block, place.own_network), local_place(place.nodes_dir(), &place.programs)),
         Place::Docker(place) => (place.block, PlanPlace::Docker),
         Place::Attached(_) => return Ok(there.plan.clone()),
     };
@@ -97,6 +98,10 @@ fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deploymen
     let user = local::user::choose(request.options.user.as_deref())?;
     let run_dir = run_dir::choose(dir, user.as_ref())?;
     let nodes_dir = run_dir::nodes_of(&run_dir);
+    let own_network = needs_network(request.loaded);
+    if let Some(why) = own_network.then(network::missing).flatten() {
+        return Err(DeployError::Network { deployment: name.to_owned(), why });
+    }
     // Which programs are needed does not depend on where they and the nodes are.
     let place = local_place(nodes_dir.clone(), &Programs::default());
     let sketch = topology::plan(request.loaded, &plan_options(request, name, [127, 0, 0], place))?;
@@ -104,9 +109,9 @@ fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deploymen
     let mut programs = programs::Search::from_env().all(sketch.nodes.iter().map(|node| &node.service))?;
     programs.agent = run_dir::agent_for(user.as_ref(), &programs.agent, &run_dir);
     let options = plan_options(request, name, [127, 0, 0], local_place(nodes_dir.clone(), &programs));
-    let (block, plan) = free_block(request, options, dir)?;
+    let (block, plan) = free_block(request, options, own_network, dir)?;
     let nodes = plan.nodes.iter().map(|node| {
-        let (main, side) = addresses::endpoints(node);
+        let (main, side) = addresses::endpoints(node, block);
         DeployedNode {
             name: node.name.clone(),
             service: node.service.clone(),
@@ -117,7 +122,7 @@ fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deploymen
         }
     });
     let nodes = nodes.collect();
-    let place = LocalPlace { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, programs };
+    let place = LocalPlace { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, own_network, programs };
     Ok(assemble(request, name, dir, plan, nodes, Place::Local(place)))
 }
 
@@ -156,7 +161,12 @@ pub fn sketch_for(loaded: &Loaded, port_offset: u16, backend: BackendKind) -> Re
 }
 
 /// The first block of addresses that nobody uses, and the plan with it.
-fn free_block(request: &Request<'_>, mut options: PlanOptions, dir: &Path) -> Result<([u8; 3], Plan), DeployError> {
+fn free_block(
+    request: &Request<'_>,
+    mut options: PlanOptions,
+    own_network: bool,
+    dir: &Path,
+) -> Result<([u8; 3], Plan), DeployError> {
     let others = state::names(request.output);
     let others = others.iter().filter_map(|name| state::read(&dir.with_file_name(name)).ok().flatten());
     let used: Vec<_> = others.filter_map(|other| local::place_of(&other).ok().map(|place| place.block)).collect();
@@ -165,15 +175,25 @@ fn free_block(request: &Request<'_>, mut options: PlanOptions, dir: &Path) -> Re
         if used.contains(&block) {
             continue;
         }
-        options.block = address_of(block);
+        options.block = address_of(inner_block(block, own_network));
         let plan = topology::plan(request.loaded, &options)?;
-        match addresses::taken(&plan) {
+        match addresses::taken(&plan, block) {
             None => return Ok((block, plan)),
             Some(address) => last = Some(address),
         }
     }
     let address = last.unwrap_or_else(|| (address_of([127, 0, 0]), 0).into());
     Err(DeployError::NoAddresses { address, holder: addresses::held_by(address) })
+}
+
+/// Whether the lab's nodes need a network of their own: it says so, or one of its faults is done to the network.
+fn needs_network(loaded: &Loaded) -> bool {
+    loaded.lab.file.topology.network == NetworkKind::Separate || loaded.lab.faults().any(FaultKind::is_of_network)
+}
+
+/// The nodes' addresses as they themselves have them.
+fn inner_block(block: [u8; 3], own_network: bool) -> [u8; 3] {
+    if own_network { network::block(block) } else { block }
 }
 
 fn address_of([a, b, c]: [u8; 3]) -> Ipv4Addr {

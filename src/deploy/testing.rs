@@ -47,6 +47,7 @@ pub fn deployment() -> Deployment {
             run_dir: "/lab/output/ha-postgres".into(),
             user: None,
             block: [127, 64, 0],
+            own_network: false,
             programs: Programs::default(),
         }),
     }

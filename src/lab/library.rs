@@ -135,12 +135,47 @@ impl Library {
         names
     }
 
+    /// Copy the lab's own files into `dir`, but for the lab file itself and its mutants.
+    pub fn copy_into(&self, dir: &Path) -> io::Result<()> {
+        match &self.home {
+            Home::Folder(home) => copy_folder(home, dir, true),
+            Home::Builtin(prefix) => {
+                let files = builtin_files(prefix).filter_map(|(name, text)| Some((name.strip_prefix(prefix)?, text)));
+                for (path, text) in files.filter(|(path, _)| *path != LAB_FILE && !path.starts_with("broken/")) {
+                    let target = dir.join(path);
+                    target.parent().map_or(Ok(()), fs::create_dir_all)?;
+                    fs::write(target, text)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn shown(&self, path: &str) -> String {
         match &self.home {
             Home::Folder(folder) => folder.join(path).display().to_string(),
             Home::Builtin(prefix) => format!("{BUILTIN}{prefix}{path}"),
         }
     }
+}
+
+/// Copy regular files and folders; links and hidden files are left out, and at the top the mutants and deployments.
+fn copy_folder(from: &Path, to: &Path, top: bool) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        let text = name.to_string_lossy();
+        if text.starts_with('.') || (top && matches!(text.as_ref(), "broken" | "output")) {
+            continue;
+        }
+        match () {
+            () if kind.is_dir() => copy_folder(&entry.path(), &to.join(&name), false)?,
+            () if kind.is_file() => drop(fs::copy(entry.path(), to.join(&name))?),
+            () => {}
+        }
+    }
+    Ok(())
 }
 
 /// A file's name without its ending, where it lies in the folder itself.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::diagnostic::Diagnostic;
 use super::library::Library;
-use super::model::{CheckFile, LabFile, Text};
+use super::model::{CheckFile, FaultKind, LabFile, StepAction, Text};
 
 /// A lab that was loaded and found sound.
 #[derive(Debug, Clone)]
@@ -64,6 +64,17 @@ pub struct Check {
 }
 
 impl Lab {
+    /// The kinds of the faults that its checks may inject.
+    pub fn faults(&self) -> impl Iterator<Item = FaultKind> {
+        let checks = self.parts.iter().flat_map(|part| &part.checks);
+        let steps = checks.flat_map(|check| check.check.steps.iter().chain(&check.check.finally));
+        steps.flat_map(|step| match &step.action {
+            StepAction::Fault(fault) => vec![fault.kind],
+            StepAction::Chaos(chaos) => chaos.faults().into_iter().flatten().map(|(kind, _)| kind).collect(),
+            _ => Vec::new(),
+        })
+    }
+
     /// The part of that name.
     pub fn part(&self, id: &str) -> Option<&Part> {
         self.parts.iter().find(|part| part.id == id)

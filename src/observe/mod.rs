@@ -12,6 +12,7 @@ pub mod observer;
 pub mod ready;
 pub mod sql;
 pub mod table;
+pub mod zookeeper;
 
 pub use cluster::{ClusterView, MemberView};
 pub use dcs::{Dcs, DcsKey, DcsView};

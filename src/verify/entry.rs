@@ -53,6 +53,17 @@ pub enum VerifyError {
         /// All parts.
         known: String,
     },
+    /// The lab injects faults that the deployment cannot have.
+    #[error("the lab injects `{fault}`, which cannot be done to {deployment}: {why}")]
+    #[diagnostic(code(LR0504), help("nothing was started; what each fault needs: labrun faults"))]
+    CannotFault {
+        /// The fault.
+        fault: &'static str,
+        /// The deployment.
+        deployment: String,
+        /// Why not.
+        why: String,
+    },
     /// The run's folder could not be made.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -79,6 +90,11 @@ pub async fn verify(
     cancel: Cancel,
 ) -> Result<Verified, VerifyError> {
     let only = options.only.as_deref().map(|part| place_of(part, loaded)).transpose()?;
+    for fault in loaded.lab.faults() {
+        if let Some(why) = backend.lacks(deployment, fault) {
+            return Err(VerifyError::CannotFault { fault: fault.word(), deployment: deployment.name.clone(), why });
+        }
+    }
     let now = Timestamp::now();
     let runs = options.runs.clone().unwrap_or_else(|| deployment.dir.join("runs"));
     let store = RunStore::create(&runs, now, &loaded.source_text)?;

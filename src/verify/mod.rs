@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod cancel;
+pub mod chaos;
 pub(crate) mod entry;
 pub mod event;
 pub mod fact;

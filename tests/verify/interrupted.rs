@@ -59,7 +59,11 @@ fn a_killed_verification_is_healed_by_the_next_and_destroyed_whole() {
     verify(&place, &["--only", "setup"]).ends(0);
     let healed = run(&place);
     assert_ne!(newest(&place), folder);
-    assert!(healed.notes.iter().any(|note| note.get(Lang::En).contains("started again")), "{:?}", healed.notes);
+    assert!(
+        healed.notes.iter().any(|note| note.get(Lang::En).contains("left faults behind; undone: stop")),
+        "{:?}",
+        healed.notes
+    );
 
     let mut verifying = verify_until_the_fault(&place);
     verifying.kill().unwrap();

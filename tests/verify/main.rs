@@ -4,6 +4,7 @@
 //! The tests find `labrun-agent` where a user's labrun does: beside it, so the whole workspace must be built.
 
 mod broken;
+mod faults;
 mod interrupted;
 mod passes;
 mod run;

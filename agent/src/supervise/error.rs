@@ -44,6 +44,10 @@ pub enum Error {
     #[diagnostic(code(supervise::file))]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
 
+    #[error("cannot {what}: {why}")]
+    #[diagnostic(code(supervise::network), help("is iproute2 installed, and may this user make network namespaces?"))]
+    Network { what: String, why: String },
+
     #[error("cannot {what}: {source}")]
     #[diagnostic(code(supervise::system))]
     System { what: &'static str, source: std::io::Error },
@@ -62,7 +66,7 @@ impl Error {
             Error::PortBusy { .. } => exit::PORT_BUSY,
             Error::Program { .. } => exit::PROGRAM,
             Error::User { .. } => exit::WRONG_USER,
-            Error::File { .. } | Error::System { .. } => exit::FAILURE,
+            Error::File { .. } | Error::Network { .. } | Error::System { .. } => exit::FAILURE,
         }
     }
 

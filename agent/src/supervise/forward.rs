@@ -13,21 +13,30 @@ pub(super) struct Forwards {
     tasks: JoinSet<()>,
 }
 
+/// A port that is listened on, and where its connections go. It stays in the network in which it was bound.
+pub(super) struct Bound {
+    listener: std::net::TcpListener,
+    to: SocketAddr,
+}
+
+/// Listens on every published address; the first that is busy is an error and none stays bound.
+pub(super) fn bind(publish: &[Publish]) -> Result<Vec<Bound>, Error> {
+    let bind = |port: &Publish| {
+        let bound = std::net::TcpListener::bind(port.listen);
+        let busy = |source| Error::PortBusy { listen: port.listen, source, holder: ports::holder(port.listen) };
+        Ok(Bound { listener: bound.map_err(busy)?, to: port.to })
+    };
+    publish.iter().map(bind).collect()
+}
+
 impl Forwards {
-    /// Listens on every published address; the first that is busy is an error and none stays bound.
-    pub(super) async fn open(publish: &[Publish]) -> Result<Forwards, Error> {
-        let mut listeners = Vec::new();
-        for port in publish {
-            let listener = TcpListener::bind(port.listen).await.map_err(|source| Error::PortBusy {
-                listen: port.listen,
-                source,
-                holder: ports::holder(port.listen),
-            })?;
-            listeners.push((listener, port.to));
-        }
+    /// Carries connections from the ports that were bound.
+    pub(super) fn open(bound: Vec<Bound>) -> Result<Forwards, Error> {
         let mut forwards = Forwards::default();
-        for (listener, to) in listeners {
-            forwards.tasks.spawn(serve(listener, to));
+        for Bound { listener, to } in bound {
+            let source = |source| Error::System { what: "listen", source };
+            listener.set_nonblocking(true).map_err(source)?;
+            forwards.tasks.spawn(serve(TcpListener::from_std(listener).map_err(source)?, to));
         }
         Ok(forwards)
     }
@@ -73,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_go_both_ways_and_a_service_that_is_down_closes_the_connection() {
         let (listen, to) = (free().await, free().await);
-        let mut forwards = Forwards::open(&[Publish { listen, to }]).await.unwrap();
+        let mut forwards = Forwards::open(bind(&[Publish { listen, to }]).unwrap()).unwrap();
         let mut down = TcpStream::connect(listen).await.unwrap();
         assert_eq!(down.read(&mut [0; 1]).await.unwrap_or(0), 0);
 
@@ -97,7 +106,7 @@ mod tests {
     async fn a_busy_port_names_its_holder() {
         let busy = TcpListener::bind("127.20.0.12:0").await.unwrap();
         let listen = busy.local_addr().unwrap();
-        let error = Forwards::open(&[Publish { listen, to: listen }]).await.err().unwrap();
+        let error = bind(&[Publish { listen, to: listen }]).err().unwrap();
         let text = error.to_string();
         assert!(
             text.contains(&listen.to_string()) && text.contains(&format!("process {}", std::process::id())),

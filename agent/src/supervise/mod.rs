@@ -12,6 +12,7 @@
 mod error;
 mod forward;
 mod log;
+pub mod network;
 pub mod pidfile;
 pub mod ports;
 mod processes;
@@ -22,6 +23,7 @@ mod status;
 
 pub use error::Error;
 pub use processes::{Process, pids_below, pids_in, processes_in, start_time};
+use run::become_user;
 pub use run::run;
 pub use spec::{Publish, Restart, Spec};
 pub use status::{LastExit, STATUS_FILE, State, Status};

@@ -11,7 +11,7 @@ use super::forward::Forwards;
 use super::log::{CHECK_EVERY, Log};
 use super::service::{BackOff, Service, last_exit, start};
 use super::status::now;
-use super::{Error, LastExit, Restart, Spec, State, Status, pidfile, pids_in};
+use super::{Error, LastExit, Restart, Spec, State, Status, forward, network, pidfile, pids_in};
 
 /// Runs the node until it is told to stop (SIGTERM or SIGINT), or, with `restart: never`, until its
 /// service ends. Call it from a process of its own: it becomes the reaper of all its descendants.
@@ -20,25 +20,34 @@ pub fn run(spec: &Spec) -> Result<(), Error> {
     // Out of the caller's session: neither its terminal's signals nor its end reach the node. It fails only where the
     // caller has done it for us.
     let _ = nix::unistd::setsid();
-    become_user(spec)?;
+    let published = match &spec.network {
+        // Published ports are the machine's own; everything else of the node is not.
+        Some(network) => {
+            let published = forward::bind(&spec.publish)?;
+            network::join(network)?;
+            Some(published)
+        }
+        None => None,
+    };
+    if let Some(name) = spec.user.as_ref().filter(|_| Uid::effective().is_root()) {
+        become_user(name)?;
+    }
     std::env::set_current_dir(&spec.cwd).map_err(Error::file("enter", &spec.cwd))?;
     let pid_path = spec.cwd.join(pidfile::PID_FILE);
     let held = pidfile::hold(&pid_path).map_err(Error::file("hold", &pid_path))?;
     let _held = held.map_err(|pid| Error::AlreadyRunning { node: spec.node.clone(), pid })?;
     nix::sys::prctl::set_child_subreaper(true).map_err(Error::system("become the reaper of the node"))?;
+    let published = published.map_or_else(|| forward::bind(&spec.publish), Ok)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io("start"))?;
-    runtime.block_on(async { Supervisor::begin(spec).await?.keep().await })
+    runtime.block_on(async { Supervisor::begin(spec, published)?.keep().await })
 }
 
 /// Drops root for good, before anything is opened, so that all files of the node are the user's.
-fn become_user(spec: &Spec) -> Result<(), Error> {
-    let Some(name) = spec.user.as_ref().filter(|_| Uid::effective().is_root()) else {
-        return Ok(());
-    };
-    let fail = |reason: String| Error::User { user: name.clone(), reason };
+pub(super) fn become_user(name: &str) -> Result<(), Error> {
+    let fail = |reason: String| Error::User { user: name.to_owned(), reason };
     let user = User::from_name(name).map_err(|e| fail(e.to_string()))?;
     let user = user.ok_or_else(|| fail("there is no such user".into()))?;
-    let c_name = std::ffi::CString::new(name.as_str()).map_err(|_| fail("not a user's name".into()))?;
+    let c_name = std::ffi::CString::new(name).map_err(|_| fail("not a user's name".into()))?;
     nix::unistd::initgroups(&c_name, user.gid)
         .and_then(|()| nix::unistd::setgid(user.gid))
         .and_then(|()| nix::unistd::setuid(user.uid))
@@ -65,9 +74,9 @@ enum Wake {
 }
 
 impl<'a> Supervisor<'a> {
-    async fn begin(spec: &'a Spec) -> Result<Supervisor<'a>, Error> {
+    fn begin(spec: &'a Spec, published: Vec<forward::Bound>) -> Result<Supervisor<'a>, Error> {
         let log = Log::new(spec.log_path(), spec.log_limit);
-        let forwards = Forwards::open(&spec.publish).await?;
+        let forwards = Forwards::open(published)?;
         let status = Status {
             node: spec.node.clone(),
             state: State::BackingOff,

@@ -32,6 +32,9 @@ pub struct Spec {
     /// The user to become when started as root; ignored otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The network that the node is plugged into; the machine's own where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<super::network::Network>,
     /// Whether the service is started again when it ends by itself.
     #[serde(default)]
     pub restart: Restart,

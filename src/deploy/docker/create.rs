@@ -179,7 +179,7 @@ fn body(
 fn ports(place: &DockerPlace, plan: &NodePlan, node: &DeployedNode) -> PortMap {
     let ip = if place.engine.is_here() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }.to_string();
     let mut pairs: Vec<(u16, u16)> = plan.publish.iter().map(|port| (port.host_port, port.node_port)).collect();
-    let (main, side) = endpoints(plan);
+    let (main, side) = endpoints(plan, place.block);
     let reached = [(Some(main), Some(node.main)), (side, node.side)];
     for (own, at) in reached {
         let (Some(own), Some(at)): (Option<SocketAddr>, Option<SocketAddr>) = (own, at) else { continue };

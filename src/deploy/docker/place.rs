@@ -67,7 +67,7 @@ pub async fn nodes(engine: &Engine, place: &DockerPlace, plan: &Plan) -> Result<
     let machine = if direct { None } else { Some(machine(&place.engine)?) };
     let mut ways_in = WaysIn { next: WAYS_IN.start + u16::from(place.block[2]) * 40, here: place.engine.is_here() };
     let node = |node: &NodePlan| {
-        let (main, side) = endpoints(node);
+        let (main, side) = endpoints(node, place.block);
         let mut reached = |own: SocketAddr| match machine {
             None => own,
             Some(machine) => {

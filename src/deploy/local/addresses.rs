@@ -50,11 +50,13 @@ pub fn candidates(range: Range, dir: &Path, uid: u32) -> impl Iterator<Item = [u
     (0..MOST_TRIES.min(range.size)).map(move |n| range.block(start.wrapping_add(n)))
 }
 
-/// The main and the second port of a node's service: those that [`DeployedNode`] names.
+/// The main and the second port of a node's service as this machine reaches them: those that [`DeployedNode`] names.
+/// They lie in the deployment's block, also where the node itself is in another network.
 ///
 /// [`DeployedNode`]: crate::deploy::DeployedNode
-pub fn endpoints(plan: &NodePlan) -> (SocketAddr, Option<SocketAddr>) {
-    let at = |port: u16| SocketAddr::from((plan.address, port));
+pub fn endpoints(plan: &NodePlan, [a, b, c]: [u8; 3]) -> (SocketAddr, Option<SocketAddr>) {
+    let address = Ipv4Addr::new(a, b, c, plan.address.octets()[3]);
+    let at = |port: u16| SocketAddr::from((address, port));
     match plan.service {
         Service::Zookeeper { client_port } => (at(client_port), None),
         Service::Postgres { sql_port, rest_port, .. } => (at(sql_port), Some(at(rest_port))),
@@ -63,10 +65,10 @@ pub fn endpoints(plan: &NodePlan) -> (SocketAddr, Option<SocketAddr>) {
 }
 
 /// The first of the plan's addresses that cannot be listened on.
-pub fn taken(plan: &Plan) -> Option<SocketAddr> {
+pub fn taken(plan: &Plan, block: [u8; 3]) -> Option<SocketAddr> {
     plan.nodes
         .iter()
-        .flat_map(|node| std::iter::once(endpoints(node)).flat_map(|(main, side)| [Some(main), side]).flatten())
+        .flat_map(|node| std::iter::once(endpoints(node, block)).flat_map(|(main, side)| [Some(main), side]).flatten())
         .find(|address| TcpListener::bind(address).is_err())
 }
 

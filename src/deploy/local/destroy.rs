@@ -11,6 +11,7 @@ use std::time::Duration;
 use labrun_agent::supervise::{pids_in, processes_in};
 use nix::sys::signal::Signal;
 
+use super::parts::{is_postgres, is_postmaster};
 use super::{node, run_dir, shared_memory, supervisor};
 use crate::deploy::{DeployError, Deployment, LocalPlace, Place, Progress, state};
 use crate::wait::{Answer, until};
@@ -115,18 +116,6 @@ async fn end_processes(nodes: &Path, progress: &dyn Progress) -> Result<usize, D
     let _ = gone.await;
     supervisor::kill_all(nodes).await?;
     Ok(all.len())
-}
-
-fn is_postgres(pid: i32) -> bool {
-    std::fs::read_link(format!("/proc/{pid}/exe"))
-        .is_ok_and(|exe| exe.file_name().is_some_and(|name| name.to_string_lossy().starts_with("postgres")))
-}
-
-/// PostgreSQL's first process: the one whose parent is none of PostgreSQL's.
-fn is_postmaster(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let parent = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(1)?.parse().ok());
-    is_postgres(pid) && !parent.is_some_and(is_postgres)
 }
 
 fn folders_in(dir: &Path) -> Vec<PathBuf> {

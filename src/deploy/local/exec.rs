@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 
-use super::{dir_of, place_of, service, user};
+use super::{dir_of, place_of, service, supervisor, user};
 use crate::deploy::{DeployError, DeployedNode, Deployment, ExecOutput};
 use crate::topology::Service;
 
@@ -24,8 +24,21 @@ pub async fn exec(
 ) -> Result<ExecOutput, DeployError> {
     let what = || format!("run {} on {}", argv.first().map_or("nothing", String::as_str), node.name);
     let (program, args) = argv.split_first().ok_or_else(|| DeployError::process(what(), "no program was named"))?;
-    let user = user::known(place_of(deployment)?.user.as_deref())?;
-    let mut command = Command::new(program);
+    let place = place_of(deployment)?;
+    let user = user::known(place.user.as_deref())?;
+    let (mut command, user) = match supervisor::held(dir_of(node)?)?.filter(|_| place.own_network) {
+        // Into the node's network, and only there its user.
+        Some(pid) => {
+            let mut command = Command::new(&place.programs.agent);
+            command.args(["enter", &pid.to_string()]);
+            if let Some(user) = &user {
+                command.args(["--user", &user.name]);
+            }
+            command.arg("--").arg(program);
+            (command, None)
+        }
+        None => (Command::new(program), user),
+    };
     command.args(args).current_dir(dir_of(node)?).env_clear().envs(environment(deployment, node)?).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     if let Some(user) = &user {
@@ -55,7 +68,7 @@ fn environment(deployment: &Deployment, node: &DeployedNode) -> Result<Vec<(Stri
     if matches!(node.service, Service::Postgres { .. }) {
         let credentials = deployment.credentials();
         let client = [
-            ("PGHOST", node.main.ip().to_string()),
+            ("PGHOST", deployment.address_of(&node.name).unwrap_or(node.main.ip()).to_string()),
             ("PGPORT", node.main.port().to_string()),
             ("PGUSER", credentials.superuser.clone()),
             ("PGPASSWORD", credentials.superuser_password.clone()),

@@ -8,7 +8,9 @@ pub mod addresses;
 mod destroy;
 mod exec;
 mod logs;
+pub mod network;
 pub mod node;
+mod parts;
 pub mod programs;
 pub mod run_dir;
 mod service;
@@ -24,8 +26,10 @@ use async_trait::async_trait;
 
 use super::deployment::{Home, LOG_FILE};
 use super::{
-    Backend, DeployError, DeployedNode, Deployment, ExecOutput, LocalPlace, NodeStatus, Place, Progress, tail,
+    Backend, Blow, DeployError, DeployedNode, Deployment, ExecOutput, LocalPlace, NodeStatus, Part, Place, Processes,
+    Progress, Rule, tail,
 };
+use crate::lab::model::FaultKind;
 use crate::topology::Service;
 pub use destroy::{Remains, take_down};
 
@@ -86,6 +90,31 @@ impl Backend for Local {
         tail::shown(&if service.is_empty() { supervisor() } else { service })
     }
 
+    fn lacks(&self, deployment: &Deployment, kind: FaultKind) -> Option<String> {
+        let lacks = kind.is_of_network() && !place_of(deployment).is_ok_and(|place| place.own_network);
+        lacks.then(|| {
+            "its nodes share the machine's network: it was deployed from a lab without such faults; deploy again, or write \
+             `network: separate` under `topology`"
+                .to_owned()
+        })
+    }
+
+    async fn processes(&self, deployment: &Deployment, node: &str, part: Part) -> Result<Processes, DeployError> {
+        Ok(parts::processes(dir_of(deployment.known(node)?)?, part))
+    }
+
+    async fn strike(&self, deployment: &Deployment, node: &str, part: Part, blow: Blow) -> Result<(), DeployError> {
+        parts::strike(dir_of(deployment.known(node)?)?, part, blow)
+    }
+
+    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<(), DeployError> {
+        network::shape(deployment, rules).await
+    }
+
+    async fn shaped(&self, deployment: &Deployment) -> Result<Vec<Rule>, DeployError> {
+        network::shaped(deployment).await
+    }
+
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
         take_down(&Remains::of(deployment), progress).await
     }
@@ -93,7 +122,9 @@ impl Backend for Local {
 
 /// Start the node's supervisor, unless it runs.
 async fn start(deployment: &Deployment, node: &DeployedNode) -> Result<(), DeployError> {
-    let LocalPlace { user, programs, .. } = place_of(deployment)?;
+    let place = place_of(deployment)?;
+    network::ensure(deployment, place).await?;
+    let LocalPlace { user, programs, .. } = place;
     let (user, dir) = (user::known(user.as_deref())?, dir_of(node)?);
     let env: Vec<_> = service::environment(dir, programs).into_iter().collect();
     supervisor::start(dir, &programs.agent, user.as_ref(), &env).await

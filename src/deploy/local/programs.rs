@@ -193,7 +193,8 @@ impl Search {
         self.overrides.iter().find(|(name, _)| name == variable).map(|(_, path)| path.clone())
     }
 
-    fn in_path(&self, program: &str) -> Option<PathBuf> {
+    /// Any program of that name.
+    pub fn in_path(&self, program: &str) -> Option<PathBuf> {
         self.path.iter().map(|folder| folder.join(program)).find(|path| path.is_absolute() && is_program(path))
     }
 }

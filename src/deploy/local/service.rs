@@ -4,8 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use labrun_agent::supervise::network::Network;
 use labrun_agent::supervise::{Publish, Restart, Spec};
 
+use super::addresses::endpoints;
+use super::network;
 use crate::deploy::deployment::LOG_FILE;
 use crate::deploy::{DeployError, LocalPlace, Programs};
 use crate::lab::model::AgentKind;
@@ -41,10 +44,16 @@ const OTHER_STOP_S: u64 = 10;
 /// What the supervisor of the node in `dir` is to keep running.
 pub fn spec(node: &NodePlan, dir: &Path, place: &LocalPlace) -> Result<Spec, DeployError> {
     let (program, args) = command(node, dir, &place.programs)?;
-    let publish = node.publish.iter().map(|port| Publish {
+    let published = node.publish.iter().map(|port| Publish {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port.host_port)),
         to: SocketAddr::from((node.address, port.node_port)),
     });
+    let (main, side) = endpoints(node, place.block);
+    let console = [Some(main), side].into_iter().flatten().filter(|_| place.own_network);
+    let console = console.map(|listen| Publish { listen, to: SocketAddr::from((node.address, listen.port())) });
+    let network = place
+        .own_network
+        .then(|| Network { switch: network::switch_dir(dir.parent().unwrap_or(dir)), address: node.address });
     Ok(Spec {
         node: node.name.clone(),
         program,
@@ -54,8 +63,9 @@ pub fn spec(node: &NodePlan, dir: &Path, place: &LocalPlace) -> Result<Spec, Dep
         log: LOG_FILE.into(),
         log_limit: 16 << 20,
         user: place.user.clone(),
+        network,
         restart: Restart::Always,
-        publish: publish.collect(),
+        publish: published.chain(console).collect(),
         // HAProxy ends at once on SIGTERM; on SIGUSR1 it would wait for its sessions.
         stop_signal: "TERM".to_owned(),
         stop_timeout_s: stop_timeout_s(&node.service),

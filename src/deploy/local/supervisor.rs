@@ -61,7 +61,7 @@ pub async fn start(dir: &Path, agent: &Path, user: Option<&User>, env: &[(String
 }
 
 /// The supervisor's pid, where it lives.
-fn held(dir: &Path) -> Result<Option<i32>, DeployError> {
+pub fn held(dir: &Path) -> Result<Option<i32>, DeployError> {
     let path = dir.join(PID_FILE);
     match pidfile::read(&path).map_err(DeployError::io("read", &path))? {
         // The node's user can write this file: believe it only where that process is one of the node.

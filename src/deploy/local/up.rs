@@ -34,7 +34,7 @@ fn check_ports(deployment: &Deployment, stopped: &[String]) -> Result<(), Deploy
     let nodes = deployment.plan.nodes.iter().filter(starting).cloned().collect();
     let plan = Plan { nodes, ..deployment.plan.clone() };
     addresses::check_published(&plan)?;
-    match addresses::taken(&plan) {
+    match addresses::taken(&plan, place_of(deployment)?.block) {
         Some(address) => Err(DeployError::NoAddresses { address, holder: addresses::held_by(address) }),
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Meaning;
-use super::names::ROLES;
+use super::names::{ALL, ROLES};
 use super::text::Form;
 use crate::lab::diagnostic::{Code, File};
 use crate::lab::expr;
@@ -104,6 +104,15 @@ impl Meaning<'_> {
         for (place, text) in self.templates(&step.action, path) {
             self.reads(Form::Template, &text, place, &known_before);
         }
+        if let StepAction::Fault(fault) = &step.action {
+            self.fault(fault, path);
+        }
+        if let StepAction::Chaos(chaos) = &step.action
+            && let Err(words) = chaos.faults()
+        {
+            let place = self.value(&[path, &["chaos", "mix"]].concat());
+            self.error(Code::FaultShape, words, place).with_help("`labrun faults` prints what there is");
+        }
         if let StepAction::Wait(wait) = &step.action {
             let scope = Scope { check, captures: captures.clone(), result: step.action.result() };
             for (words, condition) in &wait.until {
@@ -196,9 +205,15 @@ impl Meaning<'_> {
                 let matches = step.matches.iter().flat_map(|text| one(&["logs", "matches"], text));
                 one(&["logs", "on"], &step.on).into_iter().chain(matches).collect()
             }
-            StepAction::Fault(step) => one(&["fault", "on"], &step.on),
+            StepAction::Fault(step) => {
+                let to = step.to.iter().flat_map(|to| one(&["fault", "to"], to));
+                one(&["fault", "on"], &step.on).into_iter().chain(to).collect()
+            }
             StepAction::Workload(WorkloadStep::Start(start)) => one(&["workload", "start", "table"], &start.table),
-            StepAction::Cluster(_) | StepAction::Wait(_) | StepAction::Workload(WorkloadStep::Stop(_)) => Vec::new(),
+            StepAction::Cluster(_)
+            | StepAction::Wait(_)
+            | StepAction::Chaos(_)
+            | StepAction::Workload(WorkloadStep::Stop(_)) => Vec::new(),
         }
     }
 }
@@ -223,11 +238,15 @@ pub fn aim(action: &StepAction) -> Option<(&'static str, &str)> {
         StepAction::Exec(step) => Some(("exec", &step.on)),
         StepAction::Logs(step) => Some(("logs", &step.on)),
         StepAction::Fault(step) => Some(("fault", &step.on)),
-        StepAction::Dcs(_) | StepAction::Cluster(_) | StepAction::Wait(_) | StepAction::Workload(_) => None,
+        StepAction::Dcs(_)
+        | StepAction::Cluster(_)
+        | StepAction::Chaos(_)
+        | StepAction::Wait(_)
+        | StepAction::Workload(_) => None,
     }
 }
 
 /// Whether `on` names a node, not a role and not an expression.
 pub fn names_node(on: &str) -> bool {
-    !expr::is_template(on) && !ROLES.contains(&on)
+    !expr::is_template(on) && !ROLES.contains(&on) && on != ALL
 }

@@ -2,6 +2,7 @@
 //! Patroni's and HAProxy's settings. Every finding at once.
 
 mod check;
+mod fault;
 mod names;
 mod needs;
 mod parts;

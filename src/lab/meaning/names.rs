@@ -7,7 +7,9 @@ use crate::lab::diagnostic::{Code, listed};
 use crate::lab::model::{FORMAT, LabFile, Node};
 
 /// The roles that steps are aimed at; no node may be named so.
-pub const ROLES: [&str; 5] = ["leader", "sync_standby", "replica", "proxy", "dcs"];
+pub const ROLES: [&str; 7] = ["leader", "sync_standby", "replica", "proxy", "dcs", "dcs_leader", "dcs_follower"];
+/// What `heal` may be aimed at beside roles and nodes; no node may be named so.
+pub const ALL: &str = "all";
 /// The longest name: that of a host (RFC 1123).
 const LONGEST: usize = 63;
 
@@ -26,7 +28,7 @@ impl Meaning<'_> {
         for name in lab.topology.nodes.keys() {
             let path = ["topology", "nodes", name];
             self.host_name(name, &path, "a node's name");
-            if ROLES.contains(&name.as_str()) {
+            if ROLES.contains(&name.as_str()) || name == ALL {
                 let place = self.key(&path);
                 self.error(Code::BadName, format!("`{name}` is a role, and no name for a node"), place)
                     .with_help(format!("roles are {}", listed(ROLES)));

@@ -209,11 +209,13 @@ fn needed(step: &Step) -> [usize; 3] {
         Some("leader") => [1, 0, 1],
         Some("sync_standby" | "replica") => [2, 0, 1],
         Some("proxy") => [0, 1, 0],
-        Some("dcs") => [0, 0, 1],
+        Some("dcs" | "dcs_leader") => [0, 0, 1],
+        Some("dcs_follower") => [0, 0, 2],
         _ => [0, 0, 0],
     };
     let by_action = match &step.action {
         StepAction::Cluster(_) | StepAction::Wait(_) => [1, 0, 1],
+        StepAction::Chaos(_) => [2, 0, 1],
         StepAction::Dcs(_) => [0, 0, 1],
         StepAction::Haproxy(_) => [1, 1, 0],
         StepAction::Workload(WorkloadStep::Start(start)) => {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ClusterStep, DcsStep, Deadline, ExecStep, FaultStep, HaproxyStep, HttpStep, LogsStep, SqlStep, Text, WaitStep,
-    WorkloadStep,
+    ChaosStep, ClusterStep, DcsStep, Deadline, ExecStep, FaultStep, HaproxyStep, HttpStep, LogsStep, SqlStep, Text,
+    WaitStep, WorkloadStep,
 };
 
 /// A file of `checks/`.
@@ -108,6 +108,8 @@ pub enum StepAction {
     Logs(LogsStep),
     /// Do something to a node.
     Fault(FaultStep),
+    /// Draw faults from a seed, and inject one after another.
+    Chaos(ChaosStep),
     /// Wait until the cluster is as it should be.
     Wait(WaitStep),
     /// Start, or stop and judge, a workload.
@@ -118,7 +120,13 @@ impl StepAction {
     /// Whether an action may be done again because an expectation does not hold yet. What changes the deployment, and a
     /// workload's start, is done once.
     pub fn is_repeatable(&self) -> bool {
-        !matches!(self, StepAction::Fault(_) | StepAction::Workload(WorkloadStep::Start(_)))
+        !matches!(self, StepAction::Fault(_) | StepAction::Chaos(_) | StepAction::Workload(WorkloadStep::Start(_)))
+    }
+
+    /// Whether an action may be broken off in the middle. One fault is seen through, so that it is known what there is to
+    /// undo; many are not waited for.
+    pub fn can_be_broken_off(&self) -> bool {
+        self.is_repeatable() || matches!(self, StepAction::Chaos(_))
     }
 
     /// The fields of the step's result: what its expressions can read by name.
@@ -131,7 +139,10 @@ impl StepAction {
             StepAction::Cluster(_) | StepAction::Wait(_) => &["cluster", "proxy"],
             StepAction::Exec(_) => &["code", "stdout", "stderr", "node"],
             StepAction::Logs(_) => &["lines", "count", "node"],
-            StepAction::Fault(_) => &["kind", "node", "role", "member", "timeline", "lease_holder", "at", "took_ms"],
+            StepAction::Fault(_) => {
+                &["kind", "node", "nodes", "to", "role", "member", "timeline", "lease_holder", "at", "took_ms"]
+            }
+            StepAction::Chaos(_) => &["seed", "plan", "injected", "skipped", "count"],
             StepAction::Workload(WorkloadStep::Start(_)) => &["name", "table", "paths"],
             StepAction::Workload(WorkloadStep::Stop(_)) => &[
                 "table",

@@ -3,24 +3,29 @@
 //! These types are the single source of the format: serde reads them, and `labrun schema` derives the
 //! JSON Schema from them. They say what was *written*; [`crate::lab::Lab`] says what was *meant*.
 
+mod chaos;
 mod check;
 mod duration;
+mod fault;
 mod lab;
 mod step;
 mod text;
 mod topology;
 
+pub use chaos::ChaosStep;
 pub use check::{CheckFile, Param, Step, StepAction};
 pub use duration::{Budget, Deadline, Span};
+pub use fault::{FaultKind, FaultStep};
 pub use lab::{CheckUse, LabFile, Part, Question};
 pub use step::{
-    ClusterStep, Condition, DcsStep, ExecStep, FaultKind, FaultStep, HaproxyStep, HttpMethod, HttpStep, LogsStep,
-    SqlStep, ToldCondition, WaitStep, WorkloadStart, WorkloadStep,
+    ClusterStep, Condition, DcsStep, ExecStep, HaproxyStep, HttpMethod, HttpStep, LogsStep, SqlStep, ToldCondition,
+    WaitStep, WorkloadStart, WorkloadStep,
 };
 pub use text::{Lang, Text};
 pub use topology::{
-    AgentKind, HaproxyDefaults, HaproxyNode, HaproxyPublish, HaproxySettings, Node, NodeDefaults, PostgresDefaults,
-    PostgresNode, PostgresPublish, Topology, ZookeeperDefaults, ZookeeperNode, ZookeeperPublish, ZookeeperSettings,
+    AgentKind, HaproxyDefaults, HaproxyNode, HaproxyPublish, HaproxySettings, NetworkKind, Node, NodeDefaults,
+    PostgresDefaults, PostgresNode, PostgresPublish, Topology, ZookeeperDefaults, ZookeeperNode, ZookeeperPublish,
+    ZookeeperSettings,
 };
 
 /// The only format version that this labrun reads.

@@ -111,32 +111,6 @@ pub struct LogsStep {
     pub last: Option<usize>,
 }
 
-/// What can be done to a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum FaultKind {
-    /// SIGTERM to the node's service: a clean shutdown, as `docker stop` does it.
-    Stop,
-    /// SIGKILL to everything on the node.
-    Kill,
-    /// Start a node that is stopped or was killed.
-    Start,
-    /// Stop, then start.
-    Restart,
-}
-
-/// Do something to a node, once, and see that it took effect. The result is `kind`, `node`, `role` (that it had when it was
-/// hit), `member`, `timeline`, `lease_holder` (the node that held the leader key), `at` (ms since the run's start), `took_ms`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FaultStep {
-    /// What.
-    #[serde(rename = "do")]
-    pub kind: FaultKind,
-    /// To whom: a role, resolved at injection, or a node.
-    pub on: String,
-}
-
 /// Wait until expressions over `cluster` and `proxy` (as in a cluster step) hold; both are looked at anew each time.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

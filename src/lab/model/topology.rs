@@ -15,8 +15,22 @@ pub struct Topology {
     /// Settings that every node of a kind starts from.
     #[serde(default)]
     pub defaults: NodeDefaults,
+    /// Whether nodes share the machine's network or have one of their own (which faults of the network need, and get).
+    #[serde(default)]
+    pub network: NetworkKind,
     /// The nodes by name (their host names), in the order in which the report lists them.
     pub nodes: IndexMap<String, Node>,
+}
+
+/// The network of the nodes, on the local backend.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkKind {
+    /// The machine's own, unless a fault of the lab is done to the network.
+    #[default]
+    Shared,
+    /// A network namespace for each node, all plugged into one switch.
+    Separate,
 }
 
 /// Defaults by kind.

@@ -27,6 +27,27 @@ pub enum State {
     Undone,
 }
 
+/// What is done, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// What.
+    pub kind: FaultKind,
+    /// To which nodes.
+    pub nodes: Vec<String>,
+    /// The nodes at the other end of the way, where one is hit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to: Vec<String>,
+    /// Only what goes from `nodes` to `to`.
+    #[serde(default)]
+    pub one_way: bool,
+    /// How much longer packets take, in ms.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// How many of 100 packets are lost.
+    #[serde(default)]
+    pub loss: u8,
+}
+
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -34,14 +55,28 @@ pub struct Entry {
     pub id: String,
     /// How far it got.
     pub state: State,
-    /// What was done.
-    pub kind: FaultKind,
-    /// To which node.
-    pub node: String,
+    /// What was done, and to whom.
+    #[serde(flatten)]
+    pub deed: Deed,
     /// The role that the node had.
     pub role: Option<String>,
     /// When (RFC 3339).
     pub at: String,
+}
+
+impl Deed {
+    /// A fault of one node.
+    pub fn to_node(kind: FaultKind, node: &str) -> Deed {
+        Deed { kind, nodes: vec![node.to_owned()], to: Vec::new(), one_way: false, delay_ms: 0, loss: 0 }
+    }
+
+    /// `pause pg-master`, `cut zoo -> pg-master`.
+    pub fn words(&self) -> String {
+        let nodes = self.nodes.join(", ");
+        let arrow = if self.one_way { "->" } else { "<->" };
+        let to = if self.to.is_empty() { String::new() } else { format!(" {arrow} {}", self.to.join(", ")) };
+        format!("{} {nodes}{to}", self.kind.word())
+    }
 }
 
 /// The journal of one deployment.
@@ -96,8 +131,8 @@ mod tests {
     use super::*;
 
     fn entry(id: &str, state: State) -> Entry {
-        let (node, at) = ("pg-master".to_owned(), "2026-11-23T06:12:40Z".to_owned());
-        Entry { id: id.into(), state, kind: FaultKind::Stop, node, role: Some("leader".into()), at }
+        let deed = Deed::to_node(FaultKind::Stop, "pg-master");
+        Entry { id: id.into(), state, deed, role: Some("leader".into()), at: "2026-11-23T06:12:40Z".to_owned() }
     }
 
     #[test]

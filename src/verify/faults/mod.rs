@@ -1,34 +1,30 @@
-//! Faults: what is done to nodes, and how it is undone.
+//! Faults: what is done to nodes and to the ways between them, and how it is undone.
 //!
 //! The life of a fault: its target is resolved and recorded, it is journalled, injected, seen to have taken effect;
 //! later it is undone, by a step or by the run's end, and that is seen too.
 
+pub mod act;
 pub mod heal;
 pub mod journal;
+pub mod rules;
+mod shown;
+pub mod table;
 
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 
-use self::journal::{Entry, Journal, State};
-use super::budget::seconds;
+use self::act::Failed;
+use self::journal::{Deed, Entry, Journal, State};
 use super::say::{both, same};
 use super::steps::target::{self, Target};
 use super::steps::{Attempt, Seen, Stage, Trouble};
 use super::world::World;
-use super::{Observation, Source};
-use crate::deploy::NodeStatus;
 use crate::lab::expr;
 use crate::lab::model::{FaultKind, FaultStep, Text};
 use crate::observe::ClusterView;
-use crate::wait::{self, Answer, until};
-
-/// How long a fault may take to be seen.
-const EFFECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// The faults of one run.
 pub struct Faults {
@@ -40,14 +36,19 @@ pub struct Faults {
 /// A fault that was injected in this run.
 #[derive(Debug, Clone)]
 pub struct Injected {
-    /// What was done.
-    pub kind: FaultKind,
-    /// To whom, as it was then.
+    /// The first whom it hit, as it was then.
     pub target: Target,
     /// When, in µs since the run's start.
     pub at_us: u64,
     entry: Entry,
     undone: bool,
+}
+
+impl Injected {
+    /// What was done, and to whom.
+    pub fn deed(&self) -> &Deed {
+        &self.entry.deed
+    }
 }
 
 impl Faults {
@@ -59,58 +60,106 @@ impl Faults {
 
     /// Inject the step's fault, and see that it took effect.
     pub async fn inject(&self, step: &FaultStep, stage: &Stage<'_>) -> Attempt {
-        let selector = expr::render(&step.on, &stage.context())?;
-        let target = target::resolve(&selector, stage.world).await?;
-        let fault = self.plan(step.kind, target, stage).map_err(|error| {
+        let (deed, target) = aim(step, stage).await?;
+        let words = deed.words();
+        if let Some(why) = stage.world.lacks(step.kind) {
+            return Err(Trouble::Infra(format!("{words}: {why}")));
+        }
+        let at_us = stage.spine.now_us();
+        if step.kind == FaultKind::Heal {
+            return self.heal(&deed, target, at_us, stage).await;
+        }
+        let fault = self.plan(deed, target, stage).map_err(|error| {
             Trouble::Infra(format!("the fault is not injected, since it could not be journalled: {error}"))
         })?;
-        let words = format!("{} {}", word(step.kind), fault.target.node);
-        let done = act(step.kind, &fault.target.node, stage.world).await;
-        done.map_err(|error| Trouble::Infra(format!("{words}: {error}")))?;
-        let effect = took_effect(step.kind, &fault.target.node, stage.world).await;
+        let others = self.pending_beside(&fault.entry.id).map_err(Trouble::Infra)?;
+        let done = act::inject(fault.deed(), &others, stage.world).await;
         self.settle(&fault).map_err(|error| Trouble::Infra(format!("{words}: {error}")))?;
-        let unmet = match effect {
+        let unmet = match done {
             Ok(()) => None,
             // A node that was started and fails is the system under test; one that cannot be stopped is the machine.
-            Err(why) if is_start(step.kind) => Some(why),
-            Err(why) => return Err(Trouble::Infra(format!("{words}: {why}"))),
+            Err(Failed::NotSeen(why)) if step.kind.is_start() => Some(why),
+            Err(Failed::NotThere(why)) => return Err(Trouble::NotThere(same(format!("{words}: {why}")))),
+            Err(failed) => return Err(Trouble::Infra(format!("{words}: {}", failed.words()))),
         };
         let took_ms = (stage.spine.now_us() - fault.at_us) / 1000;
-        let observation = observation(&fault, took_ms, unmet.as_deref());
+        let observation = shown::observation(&fault, took_ms, unmet.as_deref());
         Ok(Seen { observation, unmet: unmet.map(|why| same(why).into()) })
     }
 
-    fn plan(&self, kind: FaultKind, target: Target, stage: &Stage<'_>) -> io::Result<Injected> {
+    /// Undo what is in effect and touches one of the nodes.
+    async fn heal(&self, deed: &Deed, target: Target, at_us: u64, stage: &Stage<'_>) -> Attempt {
+        let touches = |other: &Deed| {
+            let mut nodes = other.nodes.iter().chain(&other.to);
+            nodes.any(|node| deed.nodes.contains(node))
+        };
+        let mut undone = Vec::new();
+        // By the journal, so that what was done by hand, or in an earlier process, is undone as well.
+        let pending = self.pending_beside("").map_err(Trouble::Infra)?;
+        for entry in pending.iter().rev().filter(|entry| touches(&entry.deed)) {
+            let words = entry.deed.words();
+            let done = self.undo(entry, stage.world).await;
+            done.map_err(|why| Trouble::Infra(format!("`{words}` could not be undone: {why}")))?;
+            undone.push(words);
+        }
+        // Tidying up everything is fine where all is tidy; undoing something that is not there is a mistake.
+        let everything = deed.nodes.len() == stage.world.deployment().nodes.len();
+        if undone.is_empty() && !everything {
+            let nodes = deed.nodes.join(", ");
+            return Err(Trouble::NotThere(both(
+                format!("на {nodes} ничего не действует, и отменять нечего"),
+                format!("nothing is in effect on {nodes}, so there is nothing to undo"),
+            )));
+        }
+        let took_ms = (stage.spine.now_us() - at_us) / 1000;
+        let observation = shown::healed(deed, &target, &undone, at_us, took_ms);
+        Ok(Seen { observation, unmet: None })
+    }
+
+    fn plan(&self, deed: Deed, target: Target, stage: &Stage<'_>) -> io::Result<Injected> {
         let mut injected = self.lock();
         let entry = Entry {
             id: format!("{}-{}", self.run, injected.len() + 1),
             state: State::Planned,
-            kind,
-            node: target.node.clone(),
+            deed,
             role: target.role.clone(),
             at: Timestamp::now().to_string(),
         };
         self.journal.write(&entry)?;
-        let fault = Injected { kind, target, at_us: stage.spine.now_us(), entry, undone: false };
+        let fault = Injected { target, at_us: stage.spine.now_us(), entry, undone: false };
         injected.push(fault.clone());
         drop(injected);
-        if !is_start(kind) || kind == FaultKind::Restart {
+        if fault.deed().kind.hits() {
             stage.workloads.mark_fault(fault.at_us, &fault.target.node);
         }
         Ok(fault)
     }
 
-    /// Journal how the fault stands now. Starting a node undoes what was done to it before.
+    /// The faults in effect but this one; also those of an earlier run that could not be undone.
+    fn pending_beside(&self, id: &str) -> Result<Vec<Entry>, String> {
+        let pending = self.journal.pending().map_err(|error| format!("the journal cannot be read: {error}"))?;
+        Ok(pending.into_iter().filter(|entry| entry.id != id).collect())
+    }
+
+    /// Journal how the fault stands now. Starting a node undoes what ended it before.
     fn settle(&self, fault: &Injected) -> io::Result<()> {
-        let mut injected = self.lock();
-        if !is_start(fault.kind) {
+        if !fault.deed().kind.is_start() {
             return self.journal.write(&Entry { state: State::Active, ..fault.entry.clone() });
         }
-        for one in injected.iter_mut().filter(|one| one.target.node == fault.target.node && !one.undone) {
-            self.journal.write(&Entry { state: State::Undone, ..one.entry.clone() })?;
-            one.undone = true;
+        let started = |entry: &Entry| {
+            let Deed { kind, nodes, .. } = &entry.deed;
+            let ended = kind.is_start() || matches!(kind, FaultKind::Stop | FaultKind::Kill | FaultKind::Crash);
+            ended && nodes.iter().all(|node| fault.deed().nodes.contains(node))
+        };
+        for entry in self.journal.pending()?.into_iter().filter(started) {
+            self.mark_undone(&entry.id);
+            self.journal.write(&Entry { state: State::Undone, ..entry })?;
         }
         Ok(())
+    }
+
+    fn mark_undone(&self, id: &str) {
+        self.lock().iter_mut().filter(|one| one.entry.id == id).for_each(|one| one.undone = true);
     }
 
     /// The faults that are in effect, newest first.
@@ -127,20 +176,23 @@ impl Faults {
     pub async fn undo_all(&self, world: &dyn World) -> Vec<(Injected, Result<(), String>)> {
         let mut undone = Vec::new();
         for fault in self.in_effect() {
-            let result = heal::undo(&self.journal, &fault.entry, world).await;
-            if result.is_ok() {
-                let mut injected = self.lock();
-                injected.iter_mut().filter(|one| one.entry.id == fault.entry.id).for_each(|one| one.undone = true);
-            }
+            let result = self.undo(&fault.entry, world).await;
             undone.push((fault, result));
         }
         undone
     }
 
+    async fn undo(&self, entry: &Entry, world: &dyn World) -> Result<(), String> {
+        let others = self.pending_beside(&entry.id)?;
+        heal::undo(&self.journal, entry, &others, world).await?;
+        self.mark_undone(&entry.id);
+        Ok(())
+    }
+
     /// Why no election can be expected: the last fault did not hit the leader.
     pub fn wrong_target(&self, view: &ClusterView) -> Option<Text> {
         let injected = self.lock();
-        let fault = injected.iter().rev().find(|fault| !is_start(fault.kind))?;
+        let fault = injected.iter().rev().find(|fault| fault.deed().kind.hits() && !fault.deed().kind.is_start())?;
         let role = fault.target.role.as_deref().filter(|role| *role != "leader")?;
         let unchanged = view.leader.is_some() && view.leader == fault.target.lease_holder;
         let (was_ru, was) = match role {
@@ -148,7 +200,7 @@ impl Faults {
             "replica" => ("репликой", "a replica"),
             other => (other, other),
         };
-        let (node, fault) = (&fault.target.node, word(fault.kind));
+        let (node, fault) = (&fault.target.node, fault.deed().kind.word());
         unchanged.then(|| {
             both(
                 format!("выборов не было: {node} был {was_ru}, когда его настиг `{fault}`"),
@@ -162,78 +214,40 @@ impl Faults {
     }
 }
 
-/// The word for a fault, as in a lab and as labrun's own command.
-pub fn word(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::Stop => "stop",
-        FaultKind::Kill => "kill",
-        FaultKind::Start => "start",
-        FaultKind::Restart => "restart",
-    }
-}
-
-/// Whether the node runs after it.
-fn is_start(kind: FaultKind) -> bool {
-    matches!(kind, FaultKind::Start | FaultKind::Restart)
-}
-
-async fn act(kind: FaultKind, node: &str, world: &dyn World) -> Result<(), crate::deploy::DeployError> {
-    match kind {
-        FaultKind::Stop => world.stop(node).await,
-        FaultKind::Kill => world.kill(node).await,
-        FaultKind::Start => world.start(node).await,
-        FaultKind::Restart => {
-            world.stop(node).await?;
-            world.start(node).await
-        }
-    }
-}
-
-/// See that the node runs, or does not, as the fault wants it.
-async fn took_effect(kind: FaultKind, node: &str, world: &dyn World) -> Result<(), String> {
-    let wants_running = is_start(kind);
-    let seen = until(
-        EFFECT_LIMIT,
-        |_, _| (),
-        async || match world.status(node).await {
-            Ok(NodeStatus::Running { .. }) if wants_running => Answer::Done(()),
-            Ok(NodeStatus::Stopped) if !wants_running => Answer::Done(()),
-            Ok(NodeStatus::Running { pid, .. }) => Answer::NotYet(format!("{node} still runs (pid {pid})")),
-            Ok(NodeStatus::Stopped) => Answer::NotYet(format!("{node} does not run yet")),
-            Ok(NodeStatus::Frozen) => Answer::NotYet(format!("{node} is frozen")),
-            Ok(NodeStatus::Failing { last_exit, .. }) => Answer::NotYet(format!("{node} keeps failing: {last_exit}")),
-            Err(error) => Answer::Never(error.to_string()),
-        },
-    )
-    .await;
-    seen.map_err(|unmet| match unmet {
-        wait::Unmet::TimedOut { last, .. } => {
-            format!("it did not take effect within {} s: {last}", EFFECT_LIMIT.as_secs())
-        }
-        wait::Unmet::Never(error) => error,
-    })
-}
-
-fn observation(fault: &Injected, took_ms: u64, unmet: Option<&str>) -> Observation {
-    let Target { node, role, member, timeline, lease_holder } = &fault.target;
-    let kind = word(fault.kind);
-    let mut was = Vec::new();
-    was.extend(role.as_ref().map(|role| role.replace('_', " ")));
-    was.extend(timeline.map(|timeline| format!("timeline {timeline}")));
-    was.extend(lease_holder.as_ref().map(|holder| format!("the leader key was held by {holder}")));
-    let was = if was.is_empty() { String::new() } else { format!(" ({})", was.join(", ")) };
-    let effect = match unmet {
-        None => format!("took effect after {}", seconds(took_ms)),
-        Some(why) => why.to_owned(),
+/// The deed that a step means now, and the first whom it hits.
+async fn aim(step: &FaultStep, stage: &Stage<'_>) -> Result<(Deed, Target), Trouble> {
+    let context = stage.context();
+    let on = resolve_all(&expr::render(&step.on, &context)?, stage.world).await?;
+    let to = match &step.to {
+        Some(to) => resolve_all(&expr::render(to, &context)?, stage.world).await?,
+        None => Vec::new(),
     };
-    Observation {
-        node: Some(node.clone()),
-        role: role.clone(),
-        source: Source::Fault { fault: kind.to_owned(), command: format!("labrun {kind} {node}") },
-        output: format!("{kind} {node}{was}: {effect}"),
-        value: json!({
-            "kind": kind, "node": node, "role": role, "member": member, "timeline": timeline,
-            "lease_holder": lease_holder, "at": fault.at_us / 1000, "took_ms": took_ms,
-        }),
+    let names = |targets: &[Target]| targets.iter().map(|target| target.node.clone()).collect::<Vec<_>>();
+    let deed = Deed {
+        kind: step.kind,
+        nodes: names(&on),
+        to: names(&to),
+        one_way: step.one_way,
+        delay_ms: step.delay.map_or(0, |delay| u64::try_from(delay.0.as_millis()).unwrap_or(u64::MAX)),
+        loss: step.loss.unwrap_or(0),
+    };
+    if step.kind.is_of_edge() && deed.nodes == deed.to {
+        return Err(Trouble::NotThere(both(
+            format!("оба конца связи сейчас один узел: {}", deed.nodes.join(", ")),
+            format!("both ends of the way are one node now: {}", deed.nodes.join(", ")),
+        )));
     }
+    let first = on.into_iter().next().ok_or_else(|| Trouble::NoValue("no node was named".to_owned()))?;
+    Ok((deed, first))
+}
+
+/// Every node that a fault's target means: `dcs` is all of ZooKeeper, and `all` everything.
+async fn resolve_all(selector: &str, world: &dyn World) -> Result<Vec<Target>, Trouble> {
+    let deployment = world.deployment();
+    let names: Vec<String> = match selector {
+        "dcs" => deployment.zookeeper_nodes().map(|node| node.name.clone()).collect(),
+        "all" => deployment.nodes.iter().map(|node| node.name.clone()).collect(),
+        one => return Ok(vec![target::resolve(one, world).await?]),
+    };
+    Ok(names.into_iter().map(Target::without_role).collect())
 }

@@ -80,7 +80,7 @@ fn points(check: &Check, result: &CheckResult) -> (u32, u32) {
 /// Whether the check does something to nodes, so that roles change within it.
 fn injects_faults(check: &Check) -> bool {
     let mut all = check.check.steps.iter().chain(&check.check.finally);
-    all.any(|step| matches!(step.action, StepAction::Fault(_)))
+    all.any(|step| matches!(step.action, StepAction::Fault(_) | StepAction::Chaos(_)))
 }
 
 /// While it lives, the run's watcher looks often: a role that a node takes just before the end must be seen.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::InRun;
 use crate::lab::model::HttpMethod;
+use crate::observe::zookeeper;
 use crate::topology::Service;
 use crate::verify::faults::word;
 use crate::verify::history::Gap;
@@ -116,17 +117,9 @@ async fn haproxy_version(world: &dyn World, node: &str) -> Option<String> {
     Some(version.to_owned()).filter(|version| !version.is_empty())
 }
 
-/// By the four-letter command `srvr`: `Zookeeper version: 3.8.0-…, built on …`.
+/// `Zookeeper version: 3.8.0-…, built on …`.
 async fn zookeeper_version(address: std::net::SocketAddr) -> Option<String> {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let ask = async {
-        let mut stream = tokio::net::TcpStream::connect(address).await.ok()?;
-        stream.write_all(b"srvr").await.ok()?;
-        let mut answer = Vec::new();
-        stream.take(4096).read_to_end(&mut answer).await.ok()?;
-        Some(String::from_utf8_lossy(&answer).into_owned())
-    };
-    let answer = tokio::time::timeout(LIMIT, ask).await.ok()??;
+    let answer = zookeeper::srvr(address, LIMIT).await?;
     let version = answer.strip_prefix("Zookeeper version: ")?.split(['-', ',']).next()?;
     Some(version.to_owned())
 }

@@ -120,19 +120,21 @@ impl InRun<'_> {
 
     /// Undo what an earlier labrun left behind that was killed.
     async fn heal(&self, run: &mut Run) {
-        match super::faults::heal::heal(self.world).await {
-            Ok(nodes) if nodes.is_empty() => {}
-            Ok(nodes) => run.notes.push(say::both(
-                format!(
-                    "прошлая проверка была убита и оставила узлы остановленными; запущены снова: {}",
-                    nodes.join(", ")
-                ),
-                format!(
-                    "an earlier verification was killed and left nodes stopped; started again: {}",
-                    nodes.join(", ")
-                ),
-            )),
-            Err(why) => run.notes.push(say::infra(&why)),
+        let healed = match super::faults::heal::heal(self.world).await {
+            Ok(healed) => healed,
+            Err(why) => return run.notes.push(say::infra(&why)),
+        };
+        let (whole, troubles): (Vec<_>, Vec<_>) = healed.into_iter().partition(|healed| healed.trouble.is_none());
+        if !whole.is_empty() {
+            let words: Vec<_> = whole.iter().map(|healed| healed.entry.deed.words()).collect();
+            run.notes.push(say::both(
+                format!("прошлая проверка была убита и оставила сбои; отменены: {}", words.join("; ")),
+                format!("an earlier verification was killed and left faults behind; undone: {}", words.join("; ")),
+            ));
+        }
+        for healed in troubles {
+            let why = healed.trouble.unwrap_or_default();
+            run.notes.push(say::infra(&format!("`{}` cannot be undone: {why}", healed.entry.deed.words())));
         }
     }
 
@@ -143,10 +145,10 @@ impl InRun<'_> {
         }
         for (fault, undone) in self.faults.undo_all(self.world).await {
             if let Err(why) = undone {
-                let node = &fault.target.node;
+                let words = fault.deed().words();
                 run.notes.push(say::both(
-                    format!("узел {node} не удалось запустить снова: {why}"),
-                    format!("{node} could not be started again: {why}"),
+                    format!("сбой `{words}` не удалось отменить: {why}"),
+                    format!("`{words}` could not be undone: {why}"),
                 ));
             }
         }

@@ -160,7 +160,7 @@ impl CheckRun<'_> {
 
     /// A change to the deployment is seen through, so that it is known what there is to undo.
     async fn unless_interrupted(&self, step: &Step, cancel: &Cancel, tries: impl Future<Output = End>) -> End {
-        if !step.action.is_repeatable() {
+        if !step.action.can_be_broken_off() {
             return tries.await;
         }
         tokio::select! {

@@ -256,8 +256,7 @@ async fn what_a_killed_run_left_stopped_is_started_first() {
     let entry = crate::verify::faults::journal::Entry {
         id: "killed-1".into(),
         state: crate::verify::faults::journal::State::Active,
-        kind: crate::lab::model::FaultKind::Stop,
-        node: "pg-slave".into(),
+        deed: crate::verify::faults::journal::Deed::to_node(crate::lab::model::FaultKind::Stop, "pg-slave"),
         role: None,
         at: String::new(),
     };
@@ -265,7 +264,7 @@ async fn what_a_killed_run_left_stopped_is_started_first() {
     world.cluster_now().stop("pg-slave").unwrap();
     let run = verify(&world, &loaded, None, Cancel::never()).await;
     assert_eq!(run.verdict, Verdict::Pass, "{}", told(&run));
-    assert!(run.notes[0].get(Lang::En).contains("started again: pg-slave"), "{:?}", run.notes);
+    assert!(run.notes[0].get(Lang::En).contains("undone: stop pg-slave"), "{:?}", run.notes);
 }
 
 struct FullAfter(usize);

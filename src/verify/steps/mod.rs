@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Observation;
 use super::faults::Faults;
 use super::scope::Scope;
 use super::spine::Spine;
 use super::workload::Workloads;
 use super::world::World;
+use super::{Observation, chaos};
 use crate::lab::expr::{self, ExprError};
 use crate::lab::model::{Step, StepAction, Text, WorkloadStep};
 use crate::verify::say;
@@ -116,6 +116,7 @@ pub async fn attempt(step: &Step, stage: &Stage<'_>, limit: Duration) -> Attempt
         StepAction::Exec(exec) => exec::run(exec, &asked, stage, limit).await,
         StepAction::Logs(logs) => logs::run(logs, stage).await,
         StepAction::Fault(fault) => stage.faults.inject(fault, stage).await,
+        StepAction::Chaos(step) => Box::pin(chaos::run(step, stage)).await,
         StepAction::Wait(wait) => wait::run(wait, stage).await,
         StepAction::Workload(WorkloadStep::Start(start)) => stage.workloads.start(start, stage).await,
         StepAction::Workload(WorkloadStep::Stop(name)) => stage.workloads.stop(name, stage).await,
@@ -133,6 +134,7 @@ pub fn kind(action: &StepAction) -> &'static str {
         StepAction::Exec(_) => "exec",
         StepAction::Logs(_) => "logs",
         StepAction::Fault(_) => "fault",
+        StepAction::Chaos(_) => "chaos",
         StepAction::Wait(_) => "wait",
         StepAction::Workload(_) => "workload",
     }

@@ -37,6 +37,8 @@ pub async fn resolve(selector: &str, world: &dyn World) -> Result<Target, Troubl
     match selector {
         "proxy" => return first(deployment.proxy(), "haproxy"),
         "dcs" => return first(deployment.zookeeper_nodes().next(), "zookeeper"),
+        "dcs_leader" => return in_ensemble(&["leader", "standalone"], world).await,
+        "dcs_follower" => return in_ensemble(&["follower"], world).await,
         "leader" | "sync_standby" | "replica" => {
             let view = world.cluster().await;
             let node = node_of_role(selector, &view).map_err(Trouble::NotThere)?;
@@ -57,6 +59,21 @@ pub async fn resolve(selector: &str, world: &dyn World) -> Result<Target, Troubl
             )))
         }
     }
+}
+
+/// The first ZooKeeper server that says of itself that it plays one of these parts.
+async fn in_ensemble(modes: &[&str], world: &dyn World) -> Result<Target, Trouble> {
+    for node in world.deployment().zookeeper_nodes() {
+        let mode = world.zookeeper_mode(&node.name).await;
+        if mode.is_some_and(|mode| modes.contains(&mode.as_str())) {
+            return Ok(Target::without_role(node.name.clone()));
+        }
+    }
+    let what = modes[0];
+    Err(Trouble::NotThere(both(
+        format!("ни один сервер ZooKeeper не отвечает, что он {what}"),
+        format!("no ZooKeeper server says that it is a {what}"),
+    )))
 }
 
 /// The node that has the role, by the DCS and by its own word; or why there is none.
@@ -103,7 +120,8 @@ fn node_of_role(role: &str, view: &ClusterView) -> Result<String, Text> {
 }
 
 impl Target {
-    fn without_role(node: String) -> Target {
+    /// A node without roles.
+    pub fn without_role(node: String) -> Target {
         Target { node, role: None, member: None, timeline: None, lease_holder: None }
     }
 

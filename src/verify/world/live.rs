@@ -9,11 +9,13 @@ use async_trait::async_trait;
 use hyper::Method;
 
 use super::{Dial, Session, World};
-use crate::deploy::{Backend, DeployError, Deployment, ExecOutput, NodeStatus};
-use crate::lab::model::HttpMethod;
+use crate::deploy::{Backend, Blow, DeployError, Deployment, ExecOutput, NodeStatus, Part, Processes, Rule};
+use crate::lab::model::{FaultKind, HttpMethod};
 use crate::observe::http::{self, Answer};
 use crate::observe::observer::QUESTION_LIMIT;
-use crate::observe::{ClusterView, DcsKey, ObserveError, Observer, ProxyView, Sql, SqlError, SqlOutput, haproxy};
+use crate::observe::{
+    ClusterView, DcsKey, ObserveError, Observer, ProxyView, Sql, SqlError, SqlOutput, haproxy, zookeeper,
+};
 use crate::topology::Credentials;
 
 /// A deployment and its backend.
@@ -91,6 +93,30 @@ impl World for Live<'_> {
 
     async fn start(&self, node: &str) -> Result<(), DeployError> {
         self.backend.start(self.deployment, node).await
+    }
+
+    fn lacks(&self, kind: FaultKind) -> Option<String> {
+        self.backend.lacks(self.deployment, kind)
+    }
+
+    async fn processes(&self, node: &str, part: Part) -> Result<Processes, DeployError> {
+        self.backend.processes(self.deployment, node, part).await
+    }
+
+    async fn strike(&self, node: &str, part: Part, blow: Blow) -> Result<(), DeployError> {
+        self.backend.strike(self.deployment, node, part, blow).await
+    }
+
+    async fn shape(&self, rules: &[Rule]) -> Result<(), DeployError> {
+        self.backend.shape(self.deployment, rules).await
+    }
+
+    async fn shaped(&self) -> Result<Vec<Rule>, DeployError> {
+        self.backend.shaped(self.deployment).await
+    }
+
+    async fn zookeeper_mode(&self, node: &str) -> Option<String> {
+        zookeeper::mode(self.deployment.node(node)?.main, QUESTION_LIMIT).await
     }
 }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::deploy::{DeployError, Deployment, ExecOutput, NodeStatus};
-use crate::lab::model::HttpMethod;
+use crate::deploy::{Blow, DeployError, Deployment, ExecOutput, NodeStatus, Part, Processes, Rule};
+use crate::lab::model::{FaultKind, HttpMethod};
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
 
@@ -57,4 +57,16 @@ pub trait World: Send + Sync {
     async fn kill(&self, node: &str) -> Result<(), DeployError>;
     /// Start a node.
     async fn start(&self, node: &str) -> Result<(), DeployError>;
+    /// Why this kind of fault cannot be done here, where it cannot.
+    fn lacks(&self, kind: FaultKind) -> Option<String>;
+    /// The processes of a part of a node.
+    async fn processes(&self, node: &str, part: Part) -> Result<Processes, DeployError>;
+    /// Signal the processes of a part of a node.
+    async fn strike(&self, node: &str, part: Part, blow: Blow) -> Result<(), DeployError>;
+    /// Make these the rules of the network between the nodes.
+    async fn shape(&self, rules: &[Rule]) -> Result<(), DeployError>;
+    /// The rules that are in force, in order.
+    async fn shaped(&self) -> Result<Vec<Rule>, DeployError>;
+    /// What a ZooKeeper server says that it is: `leader`, `follower`, `standalone`; nothing where it does not answer.
+    async fn zookeeper_mode(&self, node: &str) -> Option<String>;
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Quirk;
-use crate::deploy::{DeployError, NodeStatus};
+use crate::deploy::{DeployError, NodeStatus, Rule};
 use crate::observe::{ClusterView, DcsKey, MemberView, ProxyView, ServerView};
 
 /// Rows by table.
@@ -32,6 +32,10 @@ pub struct Cluster {
     pub lease: Option<usize>,
     pub sync: Vec<usize>,
     pub proxy_up: Vec<usize>,
+    /// Nodes of which something is stopped by a signal.
+    pub held: HashSet<String>,
+    /// The rules of the network.
+    pub rules: Vec<Rule>,
     sessions: usize,
     quirks: HashSet<Quirk>,
     later: Vec<(Instant, Change)>,
@@ -66,6 +70,8 @@ impl Cluster {
             lease: Some(0),
             sync: vec![1],
             proxy_up,
+            held: HashSet::new(),
+            rules: Vec::new(),
             sessions: 0,
             later: Vec::new(),
             quirks,

@@ -16,10 +16,11 @@ use serde_json::json;
 use self::cluster::Cluster;
 use super::{Dial, Session, World};
 use crate::deploy::{
-    DeployError, DeployedNode, Deployment, ExecOutput, Home, LocalPlace, NodeStatus, Options, Phase, Place, Programs,
+    Blow, DeployError, DeployedNode, Deployment, ExecOutput, Home, LocalPlace, NodeStatus, Options, Part, Phase, Place,
+    Processes, Programs, Rule,
 };
 use crate::lab::Loaded;
-use crate::lab::model::HttpMethod;
+use crate::lab::model::{FaultKind, HttpMethod};
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
 use crate::topology::{PlanOptions, PlanPlace, Service, plan};
@@ -124,6 +125,7 @@ fn deployment(loaded: &Loaded, dir: &Path) -> Deployment {
             run_dir: dir.to_owned(),
             user: None,
             block: [127, 60, 1],
+            own_network: true,
             programs: Programs::default(),
         }),
         nodes: plan.nodes.iter().map(node).collect(),
@@ -232,5 +234,37 @@ impl World for Pretended {
     async fn start(&self, node: &str) -> Result<(), DeployError> {
         self.cluster_now().start(node);
         Ok(())
+    }
+
+    fn lacks(&self, _: FaultKind) -> Option<String> {
+        None
+    }
+
+    async fn processes(&self, node: &str, _: Part) -> Result<Processes, DeployError> {
+        let stopped = usize::from(self.cluster_now().held.contains(node));
+        Ok(Processes { pids: vec![7], stopped })
+    }
+
+    async fn strike(&self, node: &str, _: Part, blow: Blow) -> Result<(), DeployError> {
+        let mut cluster = self.cluster_now();
+        match blow {
+            Blow::Kill => cluster.stop(node)?,
+            Blow::Stop => drop(cluster.held.insert(node.to_owned())),
+            Blow::Continue => drop(cluster.held.remove(node)),
+        }
+        Ok(())
+    }
+
+    async fn shape(&self, rules: &[Rule]) -> Result<(), DeployError> {
+        self.cluster_now().rules = rules.to_vec();
+        Ok(())
+    }
+
+    async fn shaped(&self) -> Result<Vec<Rule>, DeployError> {
+        Ok(self.cluster_now().rules.clone())
+    }
+
+    async fn zookeeper_mode(&self, _: &str) -> Option<String> {
+        Some("standalone".to_owned())
     }
 }
