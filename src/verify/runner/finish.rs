@@ -7,7 +7,6 @@ use super::InRun;
 use crate::lab::model::HttpMethod;
 use crate::observe::zookeeper;
 use crate::topology::Service;
-use crate::verify::faults::word;
 use crate::verify::history::Gap;
 use crate::verify::outage::advice::advice;
 use crate::verify::outage::marks::Observed;
@@ -60,7 +59,7 @@ fn explained(in_run: &InRun<'_>, mut outage: Outage, gap: Gap, fault_us: Option<
     let all = samples.all();
     let observed = Observed { samples: &all, members: samples.members() };
     let injected = in_run.faults.injected().into_iter().find(|fault| fault.at_us == fault_us);
-    outage.fault = injected.as_ref().map(|fault| word(fault.kind).to_owned()).unwrap_or_default();
+    outage.fault = injected.as_ref().map(|fault| fault.deed().kind.word().to_owned()).unwrap_or_default();
     let marks = outage::marks(&observed, fault_us, gap.closed.then_some(gap.to_us), outage.path == "proxy");
     outage.marks = marks.iter().map(|mark| (mark.name.to_owned(), mark.at_us / 1000)).collect();
     outage.seen_by = marks.into_iter().map(|mark| (mark.name.to_owned(), mark.by)).collect();
