@@ -61,7 +61,9 @@ fn differing(there: &Deployment, request: &Request<'_>) -> Result<Vec<String>, D
 /// The plan of what is asked for now, where the deployment is.
 fn replanned(there: &Deployment, request: &Request<'_>) -> Result<Plan, DeployError> {
     let (block, place) = match &there.place {
-        Place::Local(place) => (inner_block(place.block, place.own_network), local_place(place.nodes_dir(), &place.programs)),
+        Place::Local(place) => {
+            (inner_block(place.block, place.own_network), local_place(place.nodes_dir(), &place.programs))
+        }
         Place::Docker(place) => (place.block, PlanPlace::Docker),
         Place::Attached(_) => return Ok(there.plan.clone()),
     };
@@ -122,7 +124,8 @@ fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deploymen
         }
     });
     let nodes = nodes.collect();
-    let place = LocalPlace { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, own_network, programs };
+    let place =
+        LocalPlace { run_dir, user: user.as_ref().map(|user: &User| user.name.clone()), block, own_network, programs };
     Ok(assemble(request, name, dir, plan, nodes, Place::Local(place)))
 }
 

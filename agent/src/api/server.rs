@@ -219,7 +219,12 @@ mod tests {
             // The last look hangs; whoever waits is not told that the loop is gone.
             std::future::pending::<()>().await;
         });
-        Shared { view, requests, scope: "c".into(), peers: watch::channel(peers::Access::new(&Default::default()).unwrap()).1 }
+        Shared {
+            view,
+            requests,
+            scope: "c".into(),
+            peers: watch::channel(peers::Access::new(&Default::default()).unwrap()).1,
+        }
     }
 
     #[tokio::test]

@@ -50,7 +50,8 @@ pub fn marks(observed: &Observed<'_>, fault_us: u64, first_ack_us: Option<u64>, 
         let dcs = || "ZooKeeper".to_owned();
         mark("lock_free", (free_us <= taken_us).then(|| (free_us, dcs())));
         mark("lock_taken", Some((taken_us, dcs())));
-        mark("promoted", observed.promoted(new, taken_us.min(free_us)));
+        let acknowledged = first_ack_us.map(|at_us| (at_us, "SQL".to_owned()));
+        mark("promoted", observed.promoted(new, taken_us.min(free_us)).or(acknowledged));
         mark("proxy_up", observed.proxy_up(new, taken_us.min(free_us)).filter(|_| through_proxy));
     }
     mark("first_ack", first_ack_us.map(|at_us| (at_us, "SQL".to_owned())));
@@ -191,7 +192,10 @@ mod tests {
     fn a_leader_that_takes_its_own_key_back_has_taken_it() {
         let samples = [(10, keys(Some("m0"))), (1_200, keys(None)), (2_000, keys(Some("m0")))];
         let seen = told(&samples, 1_000, 2_010, false);
-        assert_eq!(names(&seen)[1..], [("lock_free", 1_200), ("lock_taken", 2_000), ("first_ack", 2_010)]);
+        assert_eq!(
+            names(&seen)[1..],
+            [("lock_free", 1_200), ("lock_taken", 2_000), ("promoted", 2_010), ("first_ack", 2_010)]
+        );
     }
 
     #[test]
