@@ -7,6 +7,9 @@ cargo build --workspace --locked
 LABRUN_SIM_COUNT="${LABRUN_SIM_COUNT:-20000}" sh "$(dirname "$0")/simulate.sh"
 if [ -z "${DOCKER_HOST:-}" ] && [ ! -S /var/run/docker.sock ]; then
     echo "No container engine: the tests of the docker backend are skipped." >&2
+else
+    # Once, before any test waits for it; a test's time is its own then. What fails here, the tests tell.
+    cargo run --locked --quiet -p labrun -- images build || echo "The base images could not be built." >&2
 fi
 if command -v cargo-nextest >/dev/null 2>&1; then
     exec cargo nextest run --workspace --locked --no-fail-fast
