@@ -4,7 +4,7 @@
 CARGO ?= cargo
 LANG_OF_REPORT ?= ru
 
-.PHONY: help run test build lint packages patroni simulate replay soak conformance soak-faults attached bench clean
+.PHONY: help run test build programs lint packages patroni simulate replay soak conformance soak-faults attached bench clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -12,11 +12,13 @@ help: ## Show the targets.
 packages: ## Install what is missing: PostgreSQL, ZooKeeper, HAProxy, a C linker.
 	@sh scripts/packages.sh
 
-build: packages ## Build labrun, labrun-agent, and a static labrun-agent for images (release).
+programs: packages ## Build labrun and labrun-agent (release).
 	$(CARGO) build --release --workspace --locked
+
+build: programs ## The same, and a static labrun-agent for images.
 	@CARGO="$(CARGO)" sh scripts/static-agent.sh
 
-run: build ## Run the reference lab: deploy, verify, report; then take it down.
+run: programs ## Run the reference lab: deploy, verify, report; then take it down.
 	@sh scripts/run.sh ./target/release/labrun $(LANG_OF_REPORT)
 
 test: packages ## Run all tests: the simulator, then those on real servers.
@@ -29,7 +31,7 @@ lint: ## Formatting, clippy, licences.
 
 SIMULATOR = CARGO="$(CARGO)" sh scripts/simulate.sh
 
-simulate: ## The simulator: 20,000 schedules of the agent's decisions (LABRUN_SIM_COUNT), and each weakened rule is found. Part of `make test`, with fewer.
+simulate: ## The simulator: 20,000 schedules of the agent's decisions (LABRUN_SIM_COUNT), and each weakened rule is found. Part of `make test`.
 	$(SIMULATOR) -- --nocapture
 
 replay: ## The schedule of LABRUN_SIM_SEED, line by line.
