@@ -6,5 +6,7 @@
 
 mod live;
 mod project;
+#[path = "../common/said.rs"]
+mod said;
 mod told;
 mod variants;

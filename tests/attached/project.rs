@@ -3,12 +3,14 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
 use crate::variants::Variant;
+
+pub use crate::said::Said;
 
 const FILES: [&str; 5] = ["Dockerfile", "docker-compose.yml", "haproxy.cfg", "postgres0.yml", "postgres1.yml"];
 /// The host's ports of the report's compose file, and what stands for each while edits are made.
@@ -27,26 +29,6 @@ pub struct Project {
     dir: TempDir,
     pub name: String,
     started: bool,
-}
-
-/// What a command said.
-#[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-
-impl Said {
-    fn of(output: Output) -> Said {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// Everything that was said.
-    pub fn all(&self) -> String {
-        format!("{}\n{}", self.out, self.err)
-    }
 }
 
 impl Project {

@@ -6,4 +6,6 @@ mod errors;
 mod interrupted;
 mod life;
 mod places;
+#[path = "../common/said.rs"]
+mod said;
 mod support;

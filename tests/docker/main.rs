@@ -7,6 +7,8 @@ mod broken;
 mod engine;
 mod life;
 mod passes;
+#[path = "../common/said.rs"]
+mod said;
 mod support;
 
 use libtest_mimic::{Arguments, Trial, run};

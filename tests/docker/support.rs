@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
 };
 use labrun::engine::{Address, Engine};
-use serde_json::Value;
 use tempfile::TempDir;
+
+pub use crate::said::Said;
 
 pub struct Place {
     dir: TempDir,
@@ -19,33 +20,6 @@ pub struct Place {
     /// The name of the deployment: unlike that of any other test at this time.
     pub name: String,
     offset: u16,
-}
-
-/// What a command said, and its exit code.
-#[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-}
-
-impl Said {
-    fn of(output: Output) -> Said {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// The same, if the exit code is `code`.
-    #[track_caller]
-    pub fn ends(self, code: i32) -> Said {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
-    }
 }
 
 impl Place {

@@ -8,6 +8,8 @@ mod faults;
 mod interrupted;
 mod passes;
 mod run;
+#[path = "../common/said.rs"]
+mod said;
 mod series;
 #[path = "../deploy/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of deployments; each uses a part of it")]
