@@ -2,7 +2,7 @@
 
 use labrun::verify::{Run, Verdict};
 
-use crate::project::{Project, Said, engine};
+use crate::project::{Project, Said};
 use crate::variants::{TWELVE, Variant};
 
 /// Start it, and verify it.
@@ -35,11 +35,7 @@ fn only_consequences(run: &Run) -> Vec<String> {
     failed.iter().map(|part| part.id.clone()).collect()
 }
 
-#[test]
-fn the_reports_own_project_passes_and_is_left_as_it_was_found() {
-    if !engine("the_reports_own_project_passes_and_is_left_as_it_was_found") {
-        return;
-    }
+pub fn the_reports_own_project_passes_and_is_left_as_it_was_found() {
     let mut project = Project::new(None);
     let said = verified(&mut project, None);
     assert_eq!(said.code, 0, "{}", said.all());
@@ -64,11 +60,7 @@ fn the_reports_own_project_passes_and_is_left_as_it_was_found() {
     assert!(project.states().iter().all(|state| state.ends_with(" running")), "{:?}", project.states());
 }
 
-#[test]
-fn a_check_that_replicas_pass_is_named_and_what_follows_is_skipped() {
-    if !engine("a_check_that_replicas_pass_is_named_and_what_follows_is_skipped") {
-        return;
-    }
+pub fn a_check_that_replicas_pass_is_named_and_what_follows_is_skipped() {
     let variant = variant("check-patroni");
     let mut project = Project::new(Some(variant));
     let said = verified(&mut project, Some(variant));
@@ -77,11 +69,7 @@ fn a_check_that_replicas_pass_is_named_and_what_follows_is_skipped() {
     assert_eq!(only_consequences(&run(&project)).len(), 1);
 }
 
-#[test]
-fn a_file_that_was_edited_and_not_built_in_is_named() {
-    if !engine("a_file_that_was_edited_and_not_built_in_is_named") {
-        return;
-    }
+pub fn a_file_that_was_edited_and_not_built_in_is_named() {
     let variant = variant("not-rebuilt");
     let mut project = Project::new(Some(variant));
     let up = project.up();
@@ -91,11 +79,7 @@ fn a_file_that_was_edited_and_not_built_in_is_named() {
     assert!(said.err.contains(variant.words), "{}", said.all());
 }
 
-#[test]
-fn what_does_not_run_is_told() {
-    if !engine("what_does_not_run_is_told") {
-        return;
-    }
+pub fn what_does_not_run_is_told() {
     let project = Project::new(None);
     let said = project.labrun(&["verify", "--attach", &project.source()]);
     assert_eq!(said.code, 6, "{}", said.all());
@@ -103,10 +87,7 @@ fn what_does_not_run_is_told() {
 }
 
 /// All twelve, with a table of what was said: `make attached`.
-#[test]
-#[ignore = "half an hour; make attached"]
-fn twelve() {
-    assert!(engine("twelve"), "an engine and docker-compose are needed");
+pub fn twelve() {
     let mut table =
         String::from("| variant | mistake | lint | verify: parts | said |\n| --- | --- | --- | --- | --- |\n");
     for variant in &TWELVE {

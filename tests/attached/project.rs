@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
@@ -99,6 +100,7 @@ impl Project {
 
     /// `docker-compose up -d --build`, as the report does it.
     pub fn up(&mut self) -> Said {
+        with_base_images();
         self.started = true;
         self.compose(&["up", "-d", "--build"])
     }
@@ -159,25 +161,27 @@ pub fn docker(args: &[&str]) -> Vec<String> {
     said.out.lines().map(str::to_owned).collect()
 }
 
-/// Whether containers can be made here: an engine, docker-compose, and stand-ins for the images (made where they are
-/// missing). Where not, the test says so and ends.
-pub fn engine(test: &str) -> bool {
-    let runs = |program: &str, args: &[&str]| {
-        Command::new(program).args(args).stdin(Stdio::null()).output().is_ok_and(|output| output.status.success())
+/// What is missing for containers here: an engine, or docker-compose.
+pub fn missing() -> Option<&'static str> {
+    let runs = |program: &str| {
+        let asked = Command::new(program).arg("version").stdin(Stdio::null()).output();
+        asked.is_ok_and(|output| output.status.success())
     };
-    let missing = if !runs("docker", &["version"]) {
-        "no container engine answers"
-    } else if !runs("docker-compose", &["version"]) {
-        "docker-compose is not installed"
-    } else {
-        let there = ["postgres:15", "haproxy:2.4", "confluentinc/cp-zookeeper:7.7.1"];
-        if there.iter().all(|image| runs("docker", &["image", "inspect", image])) {
-            return true;
+    if !runs("docker") {
+        return Some("no container engine answers");
+    }
+    (!runs("docker-compose")).then_some("docker-compose is not installed")
+}
+
+/// Stand-ins for the base images, where one is missing.
+fn with_base_images() {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        let images = ["postgres:15", "haproxy:2.4", "confluentinc/cp-zookeeper:7.7.1"];
+        if images.iter().all(|image| !docker(&["images", "--quiet", image]).is_empty()) {
+            return;
         }
         let built = Said::of(Command::new(env!("CARGO_BIN_EXE_labrun")).args(["images", "build"]).output().unwrap());
         assert_eq!(built.code, 0, "{}", built.all());
-        return true;
-    };
-    eprintln!("SKIPPED: {test}: {missing}");
-    false
+    });
 }

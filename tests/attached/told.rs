@@ -3,8 +3,7 @@
 use crate::project::Project;
 use crate::variants::TWELVE;
 
-#[test]
-fn the_report_has_no_error_and_each_mistake_is_named_where_it_stands() {
+pub fn the_report_has_no_error_and_each_mistake_is_named_where_it_stands() {
     let clean = Project::new(None);
     let said = clean.labrun(&["lint", &clean.folder().display().to_string()]);
     assert_eq!(said.code, 0, "{}", said.all());
