@@ -47,8 +47,16 @@ async fn bring_up(
         NODE_LIMIT,
         |not_yet, _| progress.waiting(&format!("{}: {not_yet}", node.name)),
         || async {
-            let Some(not_yet) = answers::not_yet(node).await else { return Answer::Done(()) };
-            match backend.status(deployment, &node.name).await {
+            let before = backend.status(deployment, &node.name).await;
+            let answer = answers::not_yet(node).await;
+            let now = backend.status(deployment, &node.name).await;
+            // Whoever else listens at the node's address answers too: the node's own service must have run all the while.
+            let not_yet = match answer {
+                None if runs_on(&before, &now) => return Answer::Done(()),
+                None => "something answers at its address, but its own service does not run".to_owned(),
+                Some(not_yet) => not_yet,
+            };
+            match now {
                 Ok(NodeStatus::Running { restarts, .. }) if restarts >= MOST_RESTARTS => Answer::Never(not_yet),
                 Ok(NodeStatus::Failing { last_exit, restarts }) if restarts >= MOST_RESTARTS => {
                     Answer::Never(format!("{last_exit}; {not_yet}"))
@@ -66,6 +74,11 @@ async fn bring_up(
             Err(not_up(deployment, backend, node, begun.elapsed(), last).await)
         }
     }
+}
+
+/// Whether one and the same process ran at both looks.
+fn runs_on(before: &Result<NodeStatus, DeployError>, now: &Result<NodeStatus, DeployError>) -> bool {
+    matches!((before, now), (Ok(before @ NodeStatus::Running { .. }), Ok(now)) if before == now)
 }
 
 /// Wait until some postgres node leads. HAProxy takes every server for up when it starts and marks it down at the first
@@ -105,4 +118,19 @@ async fn not_up(
 ) -> DeployError {
     let evidence = backend.log_end(deployment, &node.name).await;
     DeployError::NotUp { node: node.name.clone(), after_s: after.as_secs(), last_status, evidence }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_process_that_runs_on_may_answer_for_its_node() {
+        let running = |pid| Ok(NodeStatus::Running { pid, restarts: 0 });
+        let failing = || Ok(NodeStatus::Failing { last_exit: "exit code 3".to_owned(), restarts: 1 });
+        assert!(runs_on(&running(7), &running(7)));
+        assert!(!runs_on(&running(7), &running(8)));
+        assert!(!runs_on(&running(7), &failing()) && !runs_on(&failing(), &failing()));
+        assert!(!runs_on(&Ok(NodeStatus::Stopped), &Ok(NodeStatus::Stopped)));
+    }
 }

@@ -42,7 +42,8 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_labrun"));
         command.args(args).arg("--output").arg(&self.output).current_dir(self.dir.path());
-        command.env("LABRUN_LOOPBACK", "127.40").stdin(Stdio::null());
+        // Tests run side by side, each in a process of its own: their blocks of addresses are to lie far from each other.
+        command.env("LABRUN_LOOPBACK", format!("127.{}", 21 + std::process::id() % 38)).stdin(Stdio::null());
         command
     }
 
