@@ -15,7 +15,7 @@ use std::time::Duration;
 use thiserror::Error;
 use zookeeper_client as zk;
 
-pub use session::{Event, keep_session};
+pub use session::{Event, keep_session, session_timeout};
 
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Paths};

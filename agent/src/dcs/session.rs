@@ -37,15 +37,15 @@ pub async fn keep_session(
     events: Sender<Event>,
 ) {
     while !events.is_closed() {
-        let timeout = *ttl.borrow_and_update();
-        match connect::connect(&settings, timeout).await {
+        let lease = *ttl.borrow_and_update();
+        match connect::connect(&settings, session_timeout(lease)).await {
             Ok(client) => {
                 let acls = connect::acls(&settings);
                 let unreported = if settings.hosts.len() > 1 { client.session_timeout() / 10 } else { Duration::ZERO };
                 let store = Store { client, paths: paths.clone(), name: name.clone(), acls, unreported };
                 tokio::select! {
                     () = live(store, &events) => drop(events.send(Event::Expired).await),
-                    () = another(&mut ttl, timeout) => continue,
+                    () = another(&mut ttl, lease) => continue,
                 }
             }
             Err(error) => {
@@ -54,6 +54,14 @@ pub async fn keep_session(
             }
         }
     }
+}
+
+/// The timeout to ask for, so that a dead leader's key is gone once `ttl` is over, and not up to a tick later: ZooKeeper
+/// looks for silent sessions once a tick only (ZooKeeper's "Programmer's Guide", sessions; `tickTime` is 2 s by
+/// default). What it cannot grant, it rounds up to two ticks.
+pub fn session_timeout(ttl: Duration) -> Duration {
+    const TICK: Duration = Duration::from_secs(2);
+    ttl.saturating_sub(TICK).max(TICK)
 }
 
 /// Waits for another value than `now`.
@@ -97,4 +105,15 @@ async fn tell(state: zk::SessionState, events: &Sender<Event>) -> bool {
         _ => Event::Disconnected,
     };
     events.send(event).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_over_within_ttl_although_zookeeper_looks_once_a_tick() {
+        let asked = |ttl| session_timeout(Duration::from_secs(ttl)).as_secs();
+        assert_eq!((asked(30), asked(20), asked(3), asked(0)), (28, 18, 2, 2));
+    }
 }

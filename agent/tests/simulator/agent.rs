@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use labrun_agent::clock::Moment;
 use labrun_agent::config::{Config, Settings};
+use labrun_agent::dcs;
 use labrun_agent::decide::{self, Action, Dcs, Decision, Facts, Me, Peer, Pg, Process, Role, View, Write};
 
 use crate::event::{Event, Target};
@@ -92,8 +93,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 const CIRCLES: u32 = 40;
 
 impl Agent {
-    pub fn ttl(&self) -> u64 {
-        self.view.settings.ttl.as_millis() as u64
+    /// The timeout that it asks ZooKeeper for.
+    pub fn session_timeout(&self) -> u64 {
+        dcs::session_timeout(self.view.settings.ttl).as_millis() as u64
     }
 
     /// How often the DCS is read even if nothing changes.

@@ -223,7 +223,7 @@ impl World {
     pub fn link_timer(&mut self, node: usize) -> Option<Heard> {
         let now = self.now;
         let agent = self.nodes[node].agent.as_ref()?;
-        let timeout = if agent.client.timeout > 0 { agent.client.timeout } else { agent.ttl() };
+        let timeout = if agent.client.timeout > 0 { agent.client.timeout } else { agent.session_timeout() };
         let tick = connection_timeout(timeout) / 8;
         let target = self.agent_target(node);
         self.after(tick, target, Event::LinkTimer);
@@ -264,7 +264,7 @@ impl World {
         });
         let link = self.links.len() - 1;
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        let timeout = agent.ttl();
+        let timeout = agent.session_timeout();
         agent.client.link = Some(link);
         (agent.client.connected, agent.client.pinging) = (false, false);
         let session = agent.client.session;

@@ -9,7 +9,8 @@ use super::Op;
 pub struct Gap {
     /// The acknowledgement before it; the workload's start where there was none.
     pub from_us: u64,
-    /// The acknowledgement after it; the workload's end where there was none.
+    /// The acknowledgement after it; where there was none, the end of the last write that was tried, or of the workload
+    /// where none was.
     pub to_us: u64,
     /// Whether an acknowledged write lies on both sides. An open gap is a lower bound: writes never came back, or
     /// never began.
@@ -31,9 +32,14 @@ impl Gap {
 /// The longest gap of one path within the workload's span `(start, end)`.
 ///
 /// With a fault at `after_us`, only gaps that end at or after it count: what was slow before a fault is not its
-/// outage. None when the span is empty.
+/// outage. What passes after the last write that was tried is no gap either: the clients of a workload do not end all
+/// at once, and one that has ended has nothing to be acknowledged. None when the span is empty.
 pub fn longest_gap<'a>(ops: impl Iterator<Item = &'a Op>, span_us: (u64, u64), after_us: Option<u64>) -> Option<Gap> {
-    let mut acks: Vec<u64> = ops.filter(|op| op.acked_by().is_some()).map(|op| op.done_us).collect();
+    let (mut acks, mut tried_until) = (Vec::new(), None);
+    for op in ops.filter(|op| op.is_write()) {
+        tried_until = tried_until.max(Some(op.done_us));
+        acks.extend(op.acked_by().map(|_| op.done_us));
+    }
     acks.sort_unstable();
     let mut gaps = Vec::with_capacity(acks.len() + 1);
     let mut from = (span_us.0, false);
@@ -41,7 +47,7 @@ pub fn longest_gap<'a>(ops: impl Iterator<Item = &'a Op>, span_us: (u64, u64), a
         gaps.push(Gap { from_us: from.0, to_us: at, closed: from.1 });
         from = (at, true);
     }
-    gaps.push(Gap { from_us: from.0, to_us: span_us.1.max(from.0), closed: false });
+    gaps.push(Gap { from_us: from.0, to_us: tried_until.unwrap_or(span_us.1).max(from.0), closed: false });
     let fault = after_us.unwrap_or(0);
     // The first of equals: `max_by_key` would give the last one.
     gaps.into_iter().rev().filter(|gap| gap.reaches(fault) && gap.len_us() > 0).max_by_key(Gap::len_us)
@@ -69,7 +75,14 @@ mod tests {
     fn writes_that_never_come_back_leave_an_open_gap() {
         let ops = [acked(1, "proxy", 0, 10, "a", 1), rejected(2, "proxy", 20, 21, "08001")];
         let gap = longest_gap(ops.iter(), (0, 9_000_000), None).unwrap();
-        assert_eq!(gap, Gap { from_us: 10_000, to_us: 9_000_000, closed: false });
+        assert_eq!(gap, Gap { from_us: 10_000, to_us: 21_000, closed: false });
+    }
+
+    #[test]
+    fn a_client_that_ended_before_the_others_leaves_no_gap() {
+        let ops = [acked(1, "direct", 0, 10, "a", 1), acked(2, "direct", 20, 230, "b", 2)];
+        let gap = longest_gap(ops.iter(), (0, 900_000), Some(15_000)).unwrap();
+        assert_eq!(gap, Gap { from_us: 10_000, to_us: 230_000, closed: true });
     }
 
     #[test]
