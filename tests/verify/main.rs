@@ -3,6 +3,7 @@
 //!
 //! The tests find `labrun-agent` where a user's labrun does: beside it, so the whole workspace must be built.
 
+mod bad_agents;
 mod broken;
 mod faults;
 mod interrupted;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::Judged;
 use super::ways::Way;
-use crate::lab::model::WorkloadStart;
+use crate::lab::model::{Text, WorkloadStart};
 use crate::observe::table;
 use crate::verify::history::register::{Unknown, Violation};
 use crate::verify::history::stored::Recorded;
 use crate::verify::history::{Judgement, Linearizable, Losses, Op, Overlap, PathJudgement, Reads};
+use crate::verify::say::both;
 
 /// The most ids that a list shows.
 const MOST_IDS: usize = 100;
@@ -166,6 +168,21 @@ fn first_ids(ids: &[u64]) -> Vec<u64> {
     ids.iter().copied().take(MOST_IDS).collect()
 }
 
+/// That two nodes took writes at once, in a sentence; none where they did not.
+pub(super) fn two_writers(judged: &Judged) -> Option<Text> {
+    let overlaps = &judged.judgement.overlaps;
+    let Overlap { older, newer, from_us, to_us, .. } =
+        overlaps.iter().max_by_key(|overlap| overlap.to_us - overlap.from_us)?;
+    let ms = (to_us - from_us) / 1000;
+    Some(both(
+        format!("записи подтверждали сразу два узла: {} ещё {ms} мс после того, как начал {}", older.node, newer.node),
+        format!(
+            "two nodes acknowledged writes at once: {} for {ms} ms more after {} had begun",
+            older.node, newer.node
+        ),
+    ))
+}
+
 /// The judgement as a terminal shows it.
 pub fn print(judgement: &Judgement, stored: Option<&[u64]>) -> String {
     let header = ["path", "acked", "rejected", "unknown", "longest gap, ms", "from, ms", "to, ms"];
@@ -320,6 +337,18 @@ mod tests {
         reads 1: stale 0, went back 0, of what was not written 0; linearizable: not known (no primary answered a read)
         of them 1 on a standby: 1 behind, by 47 ms at the most
         ");
+    }
+
+    #[test]
+    fn two_writers_are_told_even_if_nobody_can_be_asked_what_is_stored() {
+        let of = |judgement| Judged { name: "w".into(), fact: None, judgement, fault_us: None };
+        let said = two_writers(&of(judged(None))).unwrap();
+        let en = said.get(crate::lab::model::Lang::En);
+        assert_eq!(en, "two nodes acknowledged writes at once: a for 100 ms more after b had begun");
+        let ops = [acked(1, "proxy", 0, 10, "a", 1), acked(2, "proxy", 20, 30, "b", 2)];
+        let paths = ["proxy".to_owned()];
+        let one = judge(&Evidence { ops: &ops, stored: None, paths: &paths, span_us: (0, 40_000), fault_us: None });
+        assert_eq!(two_writers(&of(one)), None);
     }
 
     #[test]
