@@ -160,6 +160,11 @@ pub async fn failsafe_moves_slots_on(stage: &Stage) {
         ensure(key.as_object().is_some_and(|names| names.len() == 3), || key.to_string())
     })
     .await;
+    // A replica makes its copy once the status key tells it of the slot: before the outage, or not at all.
+    for node in 0..3 {
+        let kept = "select count(*) from pg_replication_slots where slot_name = 'keeper'";
+        cluster.shows(node, kept, "1").await;
+    }
     stage.zookeeper.stop();
     until("the leader lives on by its members' word", async || {
         let status = cluster[0].status().await?;
