@@ -1,6 +1,7 @@
 //! `labrun-agent`: parse, dispatch, exit code.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -54,6 +55,14 @@ enum Command {
         /// Where from, where to and how long, as JSON.
         what: String,
     },
+    /// Let whatever this network sends to these addresses be lost, and to no other; prints those addresses.
+    Lose {
+        /// The addresses; none, and nothing is lost.
+        addresses: Vec<IpAddr>,
+        /// Change nothing.
+        #[arg(long, conflicts_with = "addresses")]
+        look: bool,
+    },
     /// Run a program in the network of a process.
     Enter {
         /// The process.
@@ -92,6 +101,7 @@ fn main() -> ExitCode {
         (Some(Command::Supervise { node }), _) => supervise_node(&node),
         (Some(Command::Switch { dir }), _) => supervised(supervise::network::hold(&dir)),
         (Some(Command::Delay { what }), _) => supervised(supervise::network::delay(&what)),
+        (Some(Command::Lose { addresses, look }), _) => supervised(lose(&addresses, look)),
         (Some(Command::Enter { pid, admin, user, argv }), _) => {
             supervised(supervise::network::enter(pid, admin, user.as_deref(), &argv).map(|never| match never {}))
         }
@@ -104,6 +114,14 @@ fn main() -> ExitCode {
         tell(format_args!("{report:?}"));
         code
     }))
+}
+
+/// Prints them as JSON: `{"lost": ["10.1.2.3"]}`.
+fn lose(addresses: &[IpAddr], look: bool) -> Result<(), supervise::Error> {
+    let lost = if look { supervise::network::lost() } else { supervise::network::lose(addresses) }?;
+    let told = serde_json::json!({ "lost": lost });
+    let tell = writeln!(std::io::stdout(), "{told}");
+    tell.map_err(|source| supervise::Error::System { what: "tell what is lost", source })
 }
 
 fn supervise_node(node: &Path) -> Result<u8, (u8, miette::Report)> {

@@ -126,40 +126,16 @@ pub trait Backend: Send + Sync {
     /// Let a frozen node's processes go on.
     async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError>;
     /// Why this kind of fault cannot be done to the deployment, where it cannot.
-    fn lacks(&self, _: &Deployment, kind: FaultKind) -> Option<String> {
-        let only_nodes = kind.is_of_network() || kind.is_of_postgres();
-        only_nodes
-            .then(|| "this backend reaches nodes as a whole, not their parts and not the ways between them".to_owned())
-    }
+    fn lacks(&self, deployment: &Deployment, kind: FaultKind) -> Option<String>;
     /// The processes of a part of a node.
-    async fn processes(&self, deployment: &Deployment, node: &str, part: Part) -> Result<Processes, DeployError> {
-        if part != Part::Node {
-            return Err(not_by_part(node));
-        }
-        Ok(match self.status(deployment, node).await? {
-            NodeStatus::Running { pid, .. } => Processes { pids: vec![pid.cast_signed()], stopped: 0 },
-            NodeStatus::Frozen => Processes { pids: vec![0], stopped: 1 },
-            NodeStatus::Stopped | NodeStatus::Failing { .. } => Processes::default(),
-        })
-    }
+    async fn processes(&self, deployment: &Deployment, node: &str, part: Part) -> Result<Processes, DeployError>;
     /// Signal the processes of a part of a node.
-    async fn strike(&self, deployment: &Deployment, node: &str, part: Part, blow: Blow) -> Result<(), DeployError> {
-        match (part, blow) {
-            (Part::Node, Blow::Stop) => self.freeze(deployment, node).await,
-            (Part::Node, Blow::Continue) => self.thaw(deployment, node).await,
-            (Part::Node, Blow::Kill) => self.kill(deployment, node).await,
-            _ => Err(not_by_part(node)),
-        }
-    }
-    /// Make these the rules of the deployment's network; no other is left in force.
-    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<(), DeployError> {
-        let failed = || DeployError::process(format!("set the rules of {}", deployment.name), "it has no such network");
-        if rules.is_empty() { Ok(()) } else { Err(failed()) }
-    }
+    async fn strike(&self, deployment: &Deployment, node: &str, part: Part, blow: Blow) -> Result<(), DeployError>;
+    /// Make these the rules of the deployment's network; no other is left in force. Those of them that can be seen now: a
+    /// node that does not run may have no network to which rules could apply.
+    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<Vec<Rule>, DeployError>;
     /// The rules that are in force, in order.
-    async fn shaped(&self, _: &Deployment) -> Result<Vec<Rule>, DeployError> {
-        Ok(Vec::new())
-    }
+    async fn shaped(&self, deployment: &Deployment) -> Result<Vec<Rule>, DeployError>;
     /// What the node's service is doing.
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError>;
     /// Run a program on a node, with a time limit.
@@ -183,6 +159,11 @@ pub trait Backend: Send + Sync {
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError>;
 }
 
-fn not_by_part(node: &str) -> DeployError {
-    DeployError::process(format!("signal a part of {node}"), "this backend reaches nodes as a whole")
+/// The processes of a node that is known only as a whole.
+pub fn whole_node(status: &NodeStatus) -> Processes {
+    match status {
+        NodeStatus::Running { pid, .. } => Processes { pids: vec![pid.cast_signed()], stopped: 0 },
+        NodeStatus::Frozen => Processes { pids: vec![0], stopped: 1 },
+        NodeStatus::Stopped | NodeStatus::Failing { .. } => Processes::default(),
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) mod testing;
 mod waves;
 
 pub use attached::Attached;
-pub use backend::{Backend, Blow, ExecOutput, NodeStatus, Part, Processes, Progress, Rule, Way};
+pub use backend::{Backend, Blow, ExecOutput, NodeStatus, Part, Processes, Progress, Rule, Way, whole_node};
 pub use create::{Deployed, Request, all_run, deploy};
 pub use deployment::{
     AttachedPlace, BackendKind, DeployedNode, Deployment, DockerPlace, Endpoint, Home, LocalPlace, NodeCommands,

@@ -25,6 +25,29 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// What a program prints, as it comes in pieces.
+#[derive(Default)]
+pub(super) struct Pieces {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Pieces {
+    pub(super) fn keep(&mut self, piece: &LogOutput) {
+        match piece {
+            LogOutput::StdErr { message } => keep(&mut self.stderr, message),
+            other => keep(&mut self.stdout, other.as_ref()),
+        }
+    }
+
+    /// All of it, once the program has ended with that exit code.
+    pub(super) fn end(self, code: Option<i64>) -> Ran {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let code = code.and_then(|code| i32::try_from(code).ok());
+        Ran { code, stdout: text(self.stdout), stderr: text(self.stderr) }
+    }
+}
+
 /// A container by its name or id.
 #[derive(Debug, Clone, Copy)]
 pub struct Container<'e> {
@@ -96,8 +119,19 @@ impl Container<'_> {
 
     /// Run a program in it. One that takes longer than `limit` is left alone with the container, which is an error.
     pub async fn exec(&self, argv: &[String], env: &[String], limit: Duration) -> Result<Ran, EngineError> {
+        self.exec_as(None, argv, env, limit).await
+    }
+
+    /// The same, as a user other than the container's own: `0` for its administrator.
+    pub async fn exec_as(
+        &self,
+        user: Option<&str>,
+        argv: &[String],
+        env: &[String],
+        limit: Duration,
+    ) -> Result<Ran, EngineError> {
         let what = format!("run {}", argv.first().map_or("nothing", String::as_str));
-        match tokio::time::timeout(limit, self.run(argv, env, &what)).await {
+        match tokio::time::timeout(limit, self.run(user, argv, env, &what)).await {
             Ok(ran) => ran,
             Err(_) => {
                 let why = format!("it has not ended after {} ms", limit.as_millis());
@@ -106,31 +140,27 @@ impl Container<'_> {
         }
     }
 
-    async fn run(&self, argv: &[String], env: &[String], what: &str) -> Result<Ran, EngineError> {
+    async fn run(&self, user: Option<&str>, argv: &[String], env: &[String], what: &str) -> Result<Ran, EngineError> {
         let docker = self.engine.docker();
         let options = CreateExecOptions {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             cmd: Some(argv.to_vec()),
             env: Some(env.to_vec()),
+            user: user.map(str::to_owned),
             ..Default::default()
         };
         let made = docker.create_exec(self.name, options).await.map_err(self.failed(what))?;
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let mut pieces = Pieces::default();
         if let StartExecResults::Attached { mut output, .. } =
             docker.start_exec(&made.id, None).await.map_err(self.failed(what))?
         {
             while let Some(piece) = output.next().await {
-                match piece.map_err(self.failed(what))? {
-                    LogOutput::StdErr { message } => keep(&mut stderr, &message),
-                    other => keep(&mut stdout, other.as_ref()),
-                }
+                pieces.keep(&piece.map_err(self.failed(what))?);
             }
         }
         let ended = docker.inspect_exec(&made.id).await.map_err(self.failed(what))?;
-        let code = ended.exit_code.and_then(|code| i32::try_from(code).ok());
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Ran { code, stdout: text(stdout), stderr: text(stderr) })
+        Ok(pieces.end(ended.exit_code))
     }
 
     /// What it has printed after `mark`, and the mark of its end: the time of the last line, in ns. 0 is before all.

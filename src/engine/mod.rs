@@ -6,6 +6,7 @@ pub mod address;
 pub mod container;
 pub mod error;
 mod ssh;
+pub mod visit;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 

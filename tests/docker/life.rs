@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::faults;
 use crate::passes::run;
 use crate::support::{Place, on_engine};
 
@@ -26,6 +27,8 @@ pub fn whole() {
     the_same_again_changes_nothing(&place);
     a_change_replaces_what_it_touches(&place);
     nodes_do_as_they_are_told(&place);
+    faults::of_parts(&place, &["pg-slave"]);
+    faults::of_ways(&place);
     a_container_that_was_removed_by_hand_is_made_again(&place);
     let said = place.labrun(&["destroy"]).ends(0);
     for what in
@@ -156,7 +159,7 @@ fn a_container_that_was_removed_by_hand_is_made_again(place: &Place) {
     ready(place);
 }
 
-fn ready(place: &Place) -> Value {
+pub fn ready(place: &Place) -> Value {
     when(place, "ready", |status| status["ready"] == true)
 }
 

@@ -5,6 +5,7 @@
 
 mod broken;
 mod engine;
+mod faults;
 mod life;
 mod passes;
 #[path = "../common/said.rs"]

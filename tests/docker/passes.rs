@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::faults;
 use crate::support::{Place, Said};
 
 /// One after the other while the first is still there: both are built from the same layers.
@@ -9,6 +10,7 @@ pub fn patroni() {
     let mixed = Place::new();
     let lab = mixed.lab(|text| text.replace("member: postgresql1\n", "member: postgresql1\n      agent: patroni\n"));
     run(&mixed, &lab);
+    faults::of_parts(&mixed, &["pg-master", "pg-slave"]);
     let patroni = Place::new();
     let lab = patroni
         .lab(|text| text.replace("      image: postgres:15\n", "      image: postgres:15\n      agent: patroni\n"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::deploy::{DeployError, Deployment, ExecOutput, NodeCommands, NodeStatus, answers};
+use crate::lab::model::FaultKind;
 
 /// How long one command may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -104,6 +105,12 @@ pub async fn logs(
 /// What needs the inside of a node.
 pub fn inside(node: &str, what: &str) -> DeployError {
     DeployError::process(format!("{what} on {node}"), "of a file of endpoints only the ports of its nodes are known")
+}
+
+/// Why this kind of fault cannot be done, where it cannot.
+pub fn lacks(kind: FaultKind) -> Option<String> {
+    let only_nodes = kind.is_of_network() || kind.is_of_postgres();
+    only_nodes.then(|| "commands reach nodes as a whole, not their parts and not the ways between them".to_owned())
 }
 
 #[cfg(test)]

@@ -8,8 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::containers::{self, Reached};
+use super::docker;
 use super::local::{Remains, take_down};
-use super::{Backend, DeployError, Deployment, ExecOutput, NodeCommands, NodeStatus, Over, Progress, waves};
+use super::{
+    Backend, Blow, DeployError, Deployment, ExecOutput, NodeCommands, NodeStatus, Over, Part, Processes, Progress,
+    Rule, waves, whole_node,
+};
+use crate::lab::model::FaultKind;
 use commands::Act;
 
 /// Somebody else's cluster.
@@ -72,6 +77,48 @@ impl Backend for Attached {
         }
     }
 
+    fn lacks(&self, _: &Deployment, kind: FaultKind) -> Option<String> {
+        match self {
+            Attached::Containers(_) => containers::lacks(kind),
+            Attached::Commands(_) => commands::lacks(kind),
+        }
+    }
+
+    async fn processes(&self, deployment: &Deployment, node: &str, part: Part) -> Result<Processes, DeployError> {
+        match self {
+            Attached::Containers(engine) => containers::processes(engine.engine().await?, deployment, node, part).await,
+            Attached::Commands(_) if part == Part::Node => Ok(whole_node(&self.status(deployment, node).await?)),
+            Attached::Commands(_) => Err(commands::inside(node, "see the processes")),
+        }
+    }
+
+    async fn strike(&self, deployment: &Deployment, node: &str, part: Part, blow: Blow) -> Result<(), DeployError> {
+        match (self, part, blow) {
+            (Attached::Containers(engine), ..) => {
+                containers::strike(engine.engine().await?, deployment, node, part, blow).await
+            }
+            (_, Part::Node, Blow::Stop) => self.freeze(deployment, node).await,
+            (_, Part::Node, Blow::Continue) => self.thaw(deployment, node).await,
+            (_, Part::Node, Blow::Kill) => self.kill(deployment, node).await,
+            (Attached::Commands(_), ..) => Err(commands::inside(node, "signal processes")),
+        }
+    }
+
+    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<Vec<Rule>, DeployError> {
+        match self {
+            Attached::Containers(engine) => containers::shape(engine.engine().await?, deployment, rules).await,
+            Attached::Commands(_) if rules.is_empty() => Ok(Vec::new()),
+            Attached::Commands(_) => Err(commands::inside(&rules[0].from, "cut the way")),
+        }
+    }
+
+    async fn shaped(&self, deployment: &Deployment) -> Result<Vec<Rule>, DeployError> {
+        match self {
+            Attached::Containers(engine) => containers::shaped(engine.engine().await?, deployment).await,
+            Attached::Commands(_) => Ok(Vec::new()),
+        }
+    }
+
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError> {
         match self {
             Attached::Containers(engine) => containers::status(engine.engine().await?, deployment, node).await,
@@ -102,7 +149,16 @@ impl Backend for Attached {
     }
 
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
-        // What labrun wrote about the cluster goes; the cluster stays as it is.
-        take_down(&Remains::of(deployment), progress).await
+        // What labrun made beside the cluster and wrote about it goes; the cluster stays as it is.
+        let mut removed = match self {
+            Attached::Containers(reached) => match reached.engine().await {
+                Ok(engine) => docker::remove_visitors(engine, &deployment.dir, progress).await?,
+                // An engine that is gone has nothing of ours that would still run.
+                Err(_) => Vec::new(),
+            },
+            Attached::Commands(_) => Vec::new(),
+        };
+        removed.extend(take_down(&Remains::of(deployment), progress).await?);
+        Ok(removed)
     }
 }

@@ -21,9 +21,12 @@ use async_trait::async_trait;
 use super::containers::{self, Reached};
 use super::local::programs::Search;
 use super::local::{Remains, take_down};
-use super::{Backend, DeployError, Deployment, DockerPlace, ExecOutput, NodeStatus, Place, Progress, waves};
+use super::{
+    Backend, Blow, DeployError, Deployment, DockerPlace, ExecOutput, NodeStatus, Part, Place, Processes, Progress,
+    Rule, waves,
+};
 use crate::engine::{Address, Engine};
-use crate::lab::model::AgentKind;
+use crate::lab::model::{AgentKind, FaultKind};
 use crate::topology::{Credentials, NodePlan, Plan, Service};
 pub use error::DockerError;
 pub use image::id as image_id;
@@ -105,6 +108,11 @@ pub async fn remove_lost(dir: &Path, name: &str, progress: &dyn Progress) -> Res
     }
 }
 
+/// Remove what labrun left at containers that are not its own, should it have been killed there.
+pub async fn remove_visitors(engine: &Engine, dir: &Path, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
+    remains::remove(engine, &names::owner(dir), "", progress).await
+}
+
 /// The engine that has something of the deployment in `dir`, whose state is lost.
 pub async fn lost(dir: &Path, name: &str) -> Option<Engine> {
     let engine = Engine::connect(&Address::from_env().ok()?).await.ok()?;
@@ -136,6 +144,26 @@ impl Backend for Docker {
 
     async fn thaw(&self, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
         containers::thaw(self.0.engine().await?, deployment, node).await
+    }
+
+    fn lacks(&self, _: &Deployment, kind: FaultKind) -> Option<String> {
+        containers::lacks(kind)
+    }
+
+    async fn processes(&self, deployment: &Deployment, node: &str, part: Part) -> Result<Processes, DeployError> {
+        containers::processes(self.0.engine().await?, deployment, node, part).await
+    }
+
+    async fn strike(&self, deployment: &Deployment, node: &str, part: Part, blow: Blow) -> Result<(), DeployError> {
+        containers::strike(self.0.engine().await?, deployment, node, part, blow).await
+    }
+
+    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<Vec<Rule>, DeployError> {
+        containers::shape(self.0.engine().await?, deployment, rules).await
+    }
+
+    async fn shaped(&self, deployment: &Deployment) -> Result<Vec<Rule>, DeployError> {
+        containers::shaped(self.0.engine().await?, deployment).await
     }
 
     async fn status(&self, deployment: &Deployment, node: &str) -> Result<NodeStatus, DeployError> {

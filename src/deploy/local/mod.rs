@@ -107,8 +107,9 @@ impl Backend for Local {
         parts::strike(dir_of(deployment.known(node)?)?, part, blow)
     }
 
-    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<(), DeployError> {
-        network::shape(deployment, rules).await
+    async fn shape(&self, deployment: &Deployment, rules: &[Rule]) -> Result<Vec<Rule>, DeployError> {
+        network::shape(deployment, rules).await?;
+        Ok(rules.to_vec())
     }
 
     async fn shaped(&self, deployment: &Deployment) -> Result<Vec<Rule>, DeployError> {

@@ -94,6 +94,11 @@ impl FaultKind {
     pub fn is_of_postgres(self) -> bool {
         matches!(self, FaultKind::Crash | FaultKind::Hang | FaultKind::Freeze)
     }
+
+    /// Whether undoing it starts what it hit.
+    pub fn starts_what_it_hit(self) -> bool {
+        matches!(self, FaultKind::Stop | FaultKind::Kill | FaultKind::Restart | FaultKind::Crash)
+    }
 }
 
 /// Do something to a node or to the way between two, once, and see that it took effect. It is undone by a later `heal` or

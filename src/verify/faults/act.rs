@@ -20,7 +20,18 @@ pub async fn inject(deed: &Deed, others: &[Entry], world: &dyn World) -> Result<
     for node in &deed.nodes {
         inject_one(deed.kind, node, world).await?;
     }
-    Ok(())
+    match deed.kind {
+        FaultKind::Start | FaultKind::Restart => keep_shape(others, world).await,
+        _ => Ok(()),
+    }
+}
+
+/// A node that was started may have come with a network of its own, in which the faults that are in effect must be again.
+async fn keep_shape(others: &[Entry], world: &dyn World) -> Result<(), Failed> {
+    match others.iter().any(|entry| entry.deed.kind.is_of_network()) {
+        true => shape(others.iter().map(|entry| &entry.deed), world).await,
+        false => Ok(()),
+    }
 }
 
 /// Why a fault did not come about.
@@ -135,8 +146,7 @@ async fn release(node: &str, part: Part, world: &dyn World) -> Result<(), String
 /// Make the network what these faults make it, and see that it is so.
 async fn shape<'a>(deeds: impl Iterator<Item = &'a Deed>, world: &dyn World) -> Result<(), Failed> {
     let all: Vec<String> = world.deployment().nodes.iter().map(|node| node.name.clone()).collect();
-    let wanted: Vec<Rule> = rules(deeds, &all);
-    world.shape(&wanted).await?;
+    let wanted: Vec<Rule> = world.shape(&rules(deeds, &all)).await?;
     let in_force = seen(|| async {
         match world.shaped().await {
             Ok(now) if now == wanted => Answer::Done(()),
@@ -157,14 +167,17 @@ pub async fn undo(deed: &Deed, others: &[Entry], world: &dyn World) -> Result<()
             FaultKind::Hang => release(node, Part::Postgres, world).await?,
             FaultKind::Freeze => release(node, Part::Agent, world).await?,
             FaultKind::Pause => release(node, Part::Node, world).await?,
-            FaultKind::Stop | FaultKind::Kill | FaultKind::Restart | FaultKind::Crash => {
+            kind if kind.starts_what_it_hit() => {
                 world.start(node).await.map_err(|error| error.to_string())?;
                 runs(node, true, world).await?;
             }
             _ => {}
         }
     }
-    Ok(())
+    match deed.kind.starts_what_it_hit() {
+        true => keep_shape(others, world).await.map_err(Failed::words),
+        false => Ok(()),
+    }
 }
 
 /// Ask until it is so, within the limit.

@@ -107,7 +107,7 @@ impl World for Live<'_> {
         self.backend.strike(self.deployment, node, part, blow).await
     }
 
-    async fn shape(&self, rules: &[Rule]) -> Result<(), DeployError> {
+    async fn shape(&self, rules: &[Rule]) -> Result<Vec<Rule>, DeployError> {
         self.backend.shape(self.deployment, rules).await
     }
 

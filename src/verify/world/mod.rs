@@ -63,8 +63,8 @@ pub trait World: Send + Sync {
     async fn processes(&self, node: &str, part: Part) -> Result<Processes, DeployError>;
     /// Signal the processes of a part of a node.
     async fn strike(&self, node: &str, part: Part, blow: Blow) -> Result<(), DeployError>;
-    /// Make these the rules of the network between the nodes.
-    async fn shape(&self, rules: &[Rule]) -> Result<(), DeployError>;
+    /// Make these the rules of the network between the nodes; those of them that can be seen now.
+    async fn shape(&self, rules: &[Rule]) -> Result<Vec<Rule>, DeployError>;
     /// The rules that are in force, in order.
     async fn shaped(&self) -> Result<Vec<Rule>, DeployError>;
     /// What a ZooKeeper server says that it is: `leader`, `follower`, `standalone`; nothing where it does not answer.

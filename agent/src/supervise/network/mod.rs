@@ -13,6 +13,7 @@
 mod caps;
 mod delay;
 mod join;
+mod lose;
 mod switch;
 
 use std::ffi::OsStr;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 pub use delay::{Delay, delay};
 pub use join::{enter, join};
+pub use lose::{lose, lost};
 pub use switch::hold;
 
 /// The bridge, in its own namespace.

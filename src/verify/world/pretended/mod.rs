@@ -255,9 +255,9 @@ impl World for Pretended {
         Ok(())
     }
 
-    async fn shape(&self, rules: &[Rule]) -> Result<(), DeployError> {
+    async fn shape(&self, rules: &[Rule]) -> Result<Vec<Rule>, DeployError> {
         self.cluster_now().rules = rules.to_vec();
-        Ok(())
+        Ok(rules.to_vec())
     }
 
     async fn shaped(&self) -> Result<Vec<Rule>, DeployError> {

@@ -1,13 +1,21 @@
 //! Nodes that are containers of an engine, whoever made them: what is done to one of them.
 
+mod parts;
+mod ways;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::ContainerState;
 use tokio::sync::OnceCell;
 
-use super::{DeployError, DeployedNode, Deployment, ExecOutput, Home, NodeStatus};
+use super::docker::names;
+use super::{
+    Blow, DeployError, DeployedNode, Deployment, ExecOutput, Home, NodeStatus, Part, Processes, Rule, whole_node,
+};
 use crate::engine::container::Container;
 use crate::engine::{Address, Engine, EngineError};
+use crate::lab::model::FaultKind;
 use crate::topology::Service;
 
 /// A clean shutdown of PostgreSQL takes a checkpoint; the others have nothing to save.
@@ -40,8 +48,13 @@ pub fn stop_limit(service: &Service) -> Duration {
 
 /// The container of a node.
 pub fn container<'e>(engine: &'e Engine, node: &'e DeployedNode) -> Result<Container<'e>, DeployError> {
+    Ok(engine.container(name(node)?))
+}
+
+/// What the engine calls it.
+fn name(node: &DeployedNode) -> Result<&str, DeployError> {
     match &node.home {
-        Home::Container(name) => Ok(engine.container(name)),
+        Home::Container(name) => Ok(name),
         Home::Dir(_) | Home::Elsewhere => {
             Err(DeployError::process(format!("find the container of {}", node.name), "it has none"))
         }
@@ -72,6 +85,55 @@ pub async fn freeze(engine: &Engine, deployment: &Deployment, node: &str) -> Res
 /// Thaw it.
 pub async fn thaw(engine: &Engine, deployment: &Deployment, node: &str) -> Result<(), DeployError> {
     Ok(container(engine, deployment.known(node)?)?.unpause().await?)
+}
+
+/// Why this kind of fault cannot be done, where it cannot.
+pub fn lacks(kind: FaultKind) -> Option<String> {
+    (kind == FaultKind::Slow).then(|| "ways between containers can be cut, and not slowed down".to_owned())
+}
+
+/// The processes of a part of it.
+pub async fn processes(
+    engine: &Engine,
+    deployment: &Deployment,
+    node: &str,
+    part: Part,
+) -> Result<Processes, DeployError> {
+    match part {
+        Part::Node => Ok(whole_node(&status(engine, deployment, node).await?)),
+        part => parts::processes(&container(engine, deployment.known(node)?)?, part).await,
+    }
+}
+
+/// Signal the processes of a part of it; all of them by the engine.
+pub async fn strike(
+    engine: &Engine,
+    deployment: &Deployment,
+    node: &str,
+    part: Part,
+    blow: Blow,
+) -> Result<(), DeployError> {
+    match (part, blow) {
+        (Part::Node, Blow::Stop) => freeze(engine, deployment, node).await,
+        (Part::Node, Blow::Continue) => thaw(engine, deployment, node).await,
+        (Part::Node, Blow::Kill) => kill(engine, deployment, node).await,
+        (part, blow) => parts::strike(&container(engine, deployment.known(node)?)?, part, blow).await,
+    }
+}
+
+/// Make these the rules of the network between the nodes; those that can be seen in force.
+pub async fn shape(engine: &Engine, deployment: &Deployment, rules: &[Rule]) -> Result<Vec<Rule>, DeployError> {
+    ways::shape(engine, deployment, rules, &visitors(deployment)).await
+}
+
+/// The rules that are in force, in order.
+pub async fn shaped(engine: &Engine, deployment: &Deployment) -> Result<Vec<Rule>, DeployError> {
+    ways::shaped(engine, deployment, &visitors(deployment)).await
+}
+
+/// The labels of what visits the deployment's containers, by which it is found should labrun be killed meanwhile.
+fn visitors(deployment: &Deployment) -> HashMap<String, String> {
+    HashMap::from([(names::OWNER.to_owned(), names::owner(&deployment.dir))])
 }
 
 /// What its service is doing.
