@@ -71,17 +71,18 @@ impl Drop for PasswordFile {
     }
 }
 
+/// How long a connection, or a statement, may take in a new primary. Long: a bootstrap that fails is thrown away, and
+/// right after initdb a slow disk is busiest.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Sets the superuser's password, runs `post_bootstrap` and creates the other users of the configuration, in a new,
 /// running primary. Can be repeated after a crash half way.
 pub async fn populate(config: &Config, settings: &Settings) -> Result<(), Error> {
-    let connection = Connection::local(config, settings).await?;
+    let connection = Connection::local_within(config, settings, PATIENCE).await?;
     // Passwords must not get into the server's log.
-    connection
-        .run(
-            "SET log_statement TO none; SET log_min_duration_statement TO -1; SET log_min_error_statement TO panic; \
-             SET pg_stat_statements.track_utility TO off; SET pgaudit.log TO none",
-        )
-        .await?;
+    let silence = "SET log_statement TO none; SET log_min_duration_statement TO -1; SET log_min_error_statement TO panic; \
+                   SET pg_stat_statements.track_utility TO off; SET pgaudit.log TO none";
+    connection.run_within(silence, PATIENCE).await?;
     let users = &config.authentication;
     if users.superuser.password.is_some() {
         create_user(&connection, &users.superuser, "SUPERUSER").await?;
@@ -92,17 +93,18 @@ pub async fn populate(config: &Config, settings: &Settings) -> Result<(), Error>
     create_user(&connection, &users.replication, "REPLICATION").await?;
     if let Some(rewind) = users.rewind.as_ref().filter(|rewind| rewind.username != users.superuser.username) {
         create_user(&connection, rewind, "").await?;
-        connection.run(&rewind_grants(rewind)).await?;
+        connection.run_within(&rewind_grants(rewind), PATIENCE).await?;
     }
     Ok(())
 }
 
 async fn create_user(connection: &Connection, user: &Credentials, options: &str) -> Result<(), Error> {
     let exists = format!("SELECT 1 FROM pg_roles WHERE rolname = {}", literal(&user.username));
-    let verb = if connection.text(&exists).await?.is_some() { "ALTER" } else { "CREATE" };
+    let is_there = !connection.rows_within(&exists, PATIENCE).await?.is_empty();
+    let verb = if is_there { "ALTER" } else { "CREATE" };
     let password = user.password.as_ref().map(|p| format!(" PASSWORD {}", literal(p))).unwrap_or_default();
     let name = identifier(&user.username);
-    connection.run(&format!("{verb} ROLE {name} WITH LOGIN {options}{password}")).await
+    connection.run_within(&format!("{verb} ROLE {name} WITH LOGIN {options}{password}"), PATIENCE).await
 }
 
 /// What a pg_rewind user that is no superuser needs (PostgreSQL's documentation of pg_rewind).
