@@ -230,6 +230,36 @@ fn workloads_that_cannot_go() {
 }
 
 #[test]
+fn modes_of_time_that_do_not_fit() {
+    let step = |keys: &str| format!("  - title: x\n    cluster: {{}}\n{keys}");
+    let steps = [
+        step("    during: 5s\n    within: 5s\n    expect: [cluster.leader is none]\n"),
+        step("    during: 5s\n"),
+        step("    never: [cluster.leader is none]\n"),
+        step("    stable_for: 5s\n    credit: 101\n"),
+        "  - title: x\n    fault: {do: stop, on: leader}\n    during: 5s\n    expect: [role == 'leader']\n".to_owned(),
+    ];
+    let copy = Copy::new().edit("checks/writes.yaml", "  - wait:", &format!("{}  - wait:", steps.concat()));
+    told!(copy, "modes", [Code::Modes; 6]);
+}
+
+#[test]
+fn faults_that_lack_what_they_need() {
+    let faults = [
+        "{do: cut, on: leader}",
+        "{do: slow, on: leader, to: replica}",
+        "{do: slow, on: leader, to: replica, delay: 90s}",
+        "{do: stop, on: leader, to: replica, one_way: true, loss: 5}",
+        "{do: isolate, on: all}",
+        "{do: cut, on: leader, to: leader}",
+        "{do: hang, on: proxy}",
+    ];
+    let steps = faults.map(|fault| format!("  - title: x\n    fault: {fault}\n"));
+    let copy = Copy::new().edit("checks/writes.yaml", "  - wait:", &format!("{}  - wait:", steps.concat()));
+    told!(copy, "faults", [Code::FaultShape; 9]);
+}
+
+#[test]
 fn a_check_that_cannot_fail() {
     let copy = Copy::new().edit("checks/reads.yaml", "    expect:\n      - first == params.wanted\n", "").edit(
         "checks/reads.yaml",

@@ -3,6 +3,7 @@
 use super::progress::Shown;
 use super::{CliError, Globals, exit, output};
 use crate::deploy::{DeployError, destroy, state};
+use crate::verify::stepping::protocol;
 
 /// Remove a deployment.
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,9 @@ impl Args {
         let mut done = Vec::new();
         let mut failed: Option<DeployError> = None;
         for name in names {
+            let dir = state::dir_of(&globals.output, &name)?;
+            // A stepping session holds the lock until it is told to end.
+            protocol::end(&dir).await.map_err(|source| CliError::Io { what: "end the stepping session", source })?;
             let progress = Shown::new(globals);
             let removed = destroy(&globals.output, &name, "labrun destroy", &progress).await;
             progress.finish();

@@ -86,6 +86,18 @@ pub enum CliError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Verify(#[from] VerifyError),
+    /// Nobody steps.
+    #[error("no stepping session is under way on {0}")]
+    #[diagnostic(code(LR0407), help("one begins with: labrun step"))]
+    NoSession(String),
+    /// A stepping session that refused what it was asked for.
+    #[error("{0}")]
+    #[diagnostic(code(LR0408))]
+    Refused(String),
+    /// A stepping session that did not begin, or broke down.
+    #[error("the stepping session ended: {0}")]
+    #[diagnostic(code(LR0409), help("undo what it left: labrun heal; begin a new one: labrun step"))]
+    SessionFailed(String),
     /// A run cannot be judged again.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -126,7 +138,9 @@ impl CliError {
             CliError::NoOne { .. } | CliError::Report(ReportError::NoRun { .. }) => exit::NOT_FOUND,
             CliError::Mutants(MutantError::Io { .. }) => exit::FAILURE,
             CliError::Mutants(_) => exit::USAGE,
-            CliError::NotHealed(_) | CliError::NoFault { .. } => exit::FAILURE,
+            CliError::NoSession(_) => exit::NOT_FOUND,
+            CliError::Refused(_) => exit::USAGE,
+            CliError::NotHealed(_) | CliError::NoFault { .. } | CliError::SessionFailed(_) => exit::FAILURE,
             CliError::Verify(VerifyError::UnknownPart { .. } | VerifyError::CannotFault { .. })
             | CliError::Report(ReportError::Template { .. } | ReportError::Unreadable { .. }) => exit::USAGE,
             CliError::Images(ImageError::Interrupted) => exit::INTERRUPTED,

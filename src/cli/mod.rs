@@ -31,6 +31,8 @@ mod schema;
 mod series;
 mod sql;
 mod status;
+mod step;
+mod steps;
 mod table;
 mod validate;
 mod verify;
@@ -65,6 +67,10 @@ enum Command {
     Watch(watch::Args),
     /// Run the checks, with real faults under a real workload.
     Verify(verify::Args),
+    /// List a lab's parts, checks and steps, and how far a stepping session got.
+    Steps(steps::Args),
+    /// Do the next step of a verification, and show before what it does.
+    Step(step::Args),
     /// Write the report of a run.
     Report(report::Args),
     /// Put two runs, or two series of runs, side by side.
@@ -138,6 +144,8 @@ impl Command {
             Command::Status(args) => args.run(globals).await,
             Command::Watch(args) => args.run(globals).await,
             Command::Verify(args) => Box::pin(args.run(globals)).await,
+            Command::Steps(args) => args.run(globals).await,
+            Command::Step(args) => Box::pin(args.run(globals)).await,
             Command::Report(args) => args.run(globals),
             Command::Compare(args) => args.run(globals),
             Command::Recheck(args) => args.run(globals),

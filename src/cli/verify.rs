@@ -7,9 +7,10 @@ use tokio::task::JoinHandle;
 use super::deploy::{USUAL_LAB, interrupted};
 use super::{CliError, Globals, exit, output};
 use crate::attach::{self, Attached, Source};
-use crate::deploy::{Deployment, Lock};
+use crate::deploy::{DeployError, Deployment, Lock};
 use crate::lab::model::{Lang, Text};
 use crate::lab::{self, Loaded};
+use crate::verify::say::both;
 use crate::verify::terminal::summary;
 use crate::verify::{Canceller, Consumer, JsonLines, Options, Terminal, Verified, VerifyError, cancellation, verify};
 
@@ -44,13 +45,11 @@ impl Args {
         let deployment = globals.deployment()?;
         let _lock = Lock::take(&deployment.dir, "labrun verify")?;
         let loaded = lab::load(self.lab.as_deref().unwrap_or(&deployment.lab_source))?;
-        if loaded.sha256 != deployment.lab_sha256 {
-            output::tell!(
-                "note: {} is not what was deployed; its checks run against the deployment as it is",
-                loaded.source
-            );
+        let notes = notes_of_edit(&loaded, &deployment)?;
+        if !globals.json {
+            notes.iter().for_each(|note| output::tell!("note: {}", note.get(self.what.lang)));
         }
-        let verified = self.what.verify(globals, &loaded, &deployment, Vec::new()).await?;
+        let verified = self.what.verify(globals, &loaded, &deployment, notes).await?;
         tell_where(globals, &deployment, &verified);
         Ok(code(&verified))
     }
@@ -75,6 +74,22 @@ impl Args {
         tell_where(globals, &deployment, &verified);
         Ok(code(&verified))
     }
+}
+
+/// What is to be said where the checks of another lab than the deployed one are run: what of it the deployment does not
+/// have. Edited checks need no new deployment, and nothing is said of them.
+pub fn notes_of_edit(loaded: &Loaded, deployment: &Deployment) -> Result<Vec<Text>, DeployError> {
+    if loaded.sha256 == deployment.lab_sha256 {
+        return Ok(Vec::new());
+    }
+    let differences = deployment.differs_from(loaded)?.join("; ");
+    Ok(match differences.is_empty() {
+        true => Vec::new(),
+        false => vec![both(
+            format!("проверено на развёртывании, какое есть; нового развёртывания требует: {differences}"),
+            format!("verified on the deployment as it is; these need a new deployment: {differences}"),
+        )],
+    })
 }
 
 fn tell_where(globals: &Globals, deployment: &Deployment, verified: &Verified) {

@@ -11,7 +11,8 @@ use super::deployment::STATE_FORMAT;
 use super::differences::differences;
 use super::local::{self, addresses, network, programs, run_dir};
 use super::{
-    BackendKind, DeployError, DeployedNode, Deployment, Home, LocalPlace, Phase, Place, Programs, docker, state,
+    BackendKind, DeployError, DeployedNode, Deployment, Home, LocalPlace, Options, Phase, Place, Programs, docker,
+    state,
 };
 use crate::engine::{Address, Engine};
 use crate::lab::Loaded;
@@ -58,8 +59,20 @@ fn differing(there: &Deployment, request: &Request<'_>) -> Result<Vec<String>, D
     Ok(lines)
 }
 
+impl Deployment {
+    /// What of a lab is not as it was deployed, and so would need a new deployment; one line each. Its checks do not.
+    pub fn differs_from(&self, loaded: &Loaded) -> Result<Vec<String>, DeployError> {
+        let plan = plan_where(self, loaded, &self.options)?;
+        Ok(differences(&self.plan, &plan))
+    }
+}
+
 /// The plan of what is asked for now, where the deployment is.
 fn replanned(there: &Deployment, request: &Request<'_>) -> Result<Plan, DeployError> {
+    plan_where(there, request.loaded, &request.options)
+}
+
+fn plan_where(there: &Deployment, loaded: &Loaded, options: &Options) -> Result<Plan, DeployError> {
     let (block, place) = match &there.place {
         Place::Local(place) => {
             (inner_block(place.block, place.own_network), local_place(place.nodes_dir(), &place.programs))
@@ -67,16 +80,16 @@ fn replanned(there: &Deployment, request: &Request<'_>) -> Result<Plan, DeployEr
         Place::Docker(place) => (place.block, PlanPlace::Docker),
         Place::Attached(_) => return Ok(there.plan.clone()),
     };
-    Ok(topology::plan(request.loaded, &plan_options(request, &there.name, block, place))?)
+    Ok(topology::plan(loaded, &plan_options(options, &there.name, block, place))?)
 }
 
-fn plan_options(request: &Request<'_>, name: &str, block: [u8; 3], place: PlanPlace) -> PlanOptions {
+fn plan_options(options: &Options, name: &str, block: [u8; 3], place: PlanPlace) -> PlanOptions {
     PlanOptions {
         deployment: name.to_owned(),
         block: address_of(block),
         place,
-        port_offset: request.options.port_offset,
-        publish: request.options.publish,
+        port_offset: options.port_offset,
+        publish: options.publish,
     }
 }
 
@@ -106,11 +119,11 @@ fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deploymen
     }
     // Which programs are needed does not depend on where they and the nodes are.
     let place = local_place(nodes_dir.clone(), &Programs::default());
-    let sketch = topology::plan(request.loaded, &plan_options(request, name, [127, 0, 0], place))?;
+    let sketch = topology::plan(request.loaded, &plan_options(&request.options, name, [127, 0, 0], place))?;
     addresses::check_published(&sketch)?;
     let mut programs = programs::Search::from_env().all(sketch.nodes.iter().map(|node| &node.service))?;
     programs.agent = run_dir::agent_for(user.as_ref(), &programs.agent, &run_dir);
-    let options = plan_options(request, name, [127, 0, 0], local_place(nodes_dir.clone(), &programs));
+    let options = plan_options(&request.options, name, [127, 0, 0], local_place(nodes_dir.clone(), &programs));
     let (block, plan) = free_block(request, options, own_network, dir)?;
     let nodes = plan.nodes.iter().map(|node| {
         let (main, side) = addresses::endpoints(node, block);
@@ -136,7 +149,7 @@ async fn place_in_containers(request: &Request<'_>, name: &str, dir: &Path) -> R
     }
     let engine = Engine::connect(&Address::from_env()?).await?;
     let place = docker::choose(&engine, name, dir).await?;
-    let plan = topology::plan(request.loaded, &plan_options(request, name, place.block, PlanPlace::Docker))?;
+    let plan = topology::plan(request.loaded, &plan_options(&request.options, name, place.block, PlanPlace::Docker))?;
     docker::check(&engine, &place, &plan).await?;
     let nodes = docker::nodes(&engine, &place, &plan).await?;
     Ok(assemble(request, name, dir, plan, nodes, Place::Docker(place)))

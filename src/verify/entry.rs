@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::course::{Course, CurrentLab, Straight};
 use super::faults::Faults;
 use super::run::RUN_FORMAT;
 use super::runner::InRun;
@@ -86,41 +87,88 @@ pub async fn verify(
     deployment: &Deployment,
     backend: &dyn Backend,
     options: &Options,
+    consumers: Vec<Box<dyn Consumer>>,
+    cancel: Cancel,
+) -> Result<Verified, VerifyError> {
+    let along = Along { lab: &CurrentLab::of(loaded), course: &Straight };
+    verify_along(along, deployment, backend, options, consumers, cancel).await
+}
+
+/// By which lab, and when each step is done.
+pub(crate) struct Along<'a> {
+    /// The lab; the course may put an edited one in its place.
+    pub lab: &'a CurrentLab,
+    /// Decides when the run goes on.
+    pub course: &'a dyn Course,
+}
+
+/// Why the lab cannot be verified on the deployment, where that is so: it injects a fault that is not possible there.
+pub fn check_faults(loaded: &Loaded, deployment: &Deployment, backend: &dyn Backend) -> Result<(), VerifyError> {
+    let lacking = loaded.lab.faults().find_map(|fault| Some((fault, backend.lacks(deployment, fault)?)));
+    lacking.map_or(Ok(()), |(fault, why)| {
+        Err(VerifyError::CannotFault { fault: fault.word(), deployment: deployment.name.clone(), why })
+    })
+}
+
+/// [`verify`], along a course.
+pub(crate) async fn verify_along(
+    Along { lab, course }: Along<'_>,
+    deployment: &Deployment,
+    backend: &dyn Backend,
+    options: &Options,
     mut consumers: Vec<Box<dyn Consumer>>,
     cancel: Cancel,
 ) -> Result<Verified, VerifyError> {
+    let loaded = &*lab.get();
     let only = options.only.as_deref().map(|part| place_of(part, loaded)).transpose()?;
-    for fault in loaded.lab.faults() {
-        if let Some(why) = backend.lacks(deployment, fault) {
-            return Err(VerifyError::CannotFault { fault: fault.word(), deployment: deployment.name.clone(), why });
-        }
-    }
+    check_faults(loaded, deployment, backend)?;
     let now = Timestamp::now();
     let runs = options.runs.clone().unwrap_or_else(|| deployment.dir.join("runs"));
     let store = RunStore::create(&runs, now, &loaded.source_text)?;
     consumers.insert(0, Box::new(store.events()?));
     let spine = Arc::new(Spine::new(consumers));
+    course.told_by(&spine);
     let history = Arc::new(store.history()?);
     let watcher = Watcher::start(deployment, &spine);
     let world = Live::new(deployment, backend);
     let in_run = InRun {
         id: store.id().to_owned(),
-        lab: &loaded.lab,
+        lab,
         world: &world,
         spine: Arc::clone(&spine),
         workloads: Workloads::new(Arc::clone(&spine), history, watcher.pace.clone()),
         faults: Faults::new(&deployment.dir, store.id()),
         cancel: cancel.clone(),
         watch: Some((watcher.pace.clone(), watcher.samples.clone())),
+        course,
     };
     let mut run = empty_run(loaded, deployment, store.id(), now);
     run.notes.clone_from(&options.notes);
-    in_run.run(&mut run, only, &mut |run| store.save(run)).await;
+    let mut kept = loaded.sha256.clone();
+    let mut save = |run: &Run| {
+        let now = lab.get();
+        if now.sha256 != kept {
+            store.keep_lab(&now.source_text)?;
+            kept.clone_from(&now.sha256);
+        }
+        match course.notes(run) {
+            notes if notes.is_empty() => store.save(run),
+            notes => store.save(&noted(run.clone(), notes)),
+        }
+    };
+    in_run.run(&mut run, only, &mut save).await;
     watcher.end().await;
+    let notes = course.notes(&run);
+    let run = noted(run, notes);
     match spine.trouble() {
         Some(why) => Err(VerifyError::NotKept { why, dir: store.dir().to_owned() }),
         None => Ok(Verified { run, dir: store.dir().to_owned(), interrupted: cancel.is_cancelled() }),
     }
+}
+
+fn noted(mut run: Run, notes: Vec<Text>) -> Run {
+    run.notes.extend(notes);
+    run
 }
 
 fn place_of(part: &str, loaded: &Loaded) -> Result<usize, VerifyError> {

@@ -99,6 +99,16 @@ pub enum Event {
         /// Why, for anything but a pass.
         reason: Option<Text>,
     },
+    /// A stepping session went back to the beginning of a check: what was done from there on no longer counts.
+    WentBack {
+        /// The check.
+        check: String,
+    },
+    /// A stepping session goes by an edited lab from now on.
+    LabEdited {
+        /// What of what was done already stands on the earlier text.
+        notes: Vec<Text>,
+    },
     /// A part ended.
     PartFinished {
         /// The part.

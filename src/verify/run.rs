@@ -138,6 +138,31 @@ pub struct StepResult {
     pub facts: Vec<String>,
     /// When it began and ended, in ms since the run's start.
     pub span_ms: (u64, u64),
+    /// Where a stepping session tried it again: the tries that do not count, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
+}
+
+/// A try of a step that was tried again.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Earlier {
+    /// What it came to.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Option<Text>,
+    /// The facts that it recorded.
+    pub facts: Vec<String>,
+    /// When it began and ended, in ms since the run's start.
+    pub span_ms: (u64, u64),
+}
+
+impl StepResult {
+    /// All tries so far, where this one does not count either.
+    pub fn as_earlier(self) -> Vec<Earlier> {
+        let StepResult { verdict, reason, facts, span_ms, mut earlier, .. } = self;
+        earlier.push(Earlier { verdict, reason, facts, span_ms });
+        earlier
+    }
 }
 
 /// A change of a node's role, as the DCS and the nodes showed it.

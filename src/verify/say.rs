@@ -128,6 +128,27 @@ pub fn not_reached() -> Text {
     both("до этого дело не дошло", "the run did not get that far")
 }
 
+/// Begun, and not brought to its end when the run was stored.
+pub fn unfinished() -> Text {
+    both(
+        format!("{NOTHING_PROVED_RU}проверка начата и не доведена до конца"),
+        format!("{NOTHING_PROVED}the check was begun and not brought to its end"),
+    )
+}
+
+/// A check that a stepping session went back to, with what it had come to.
+pub fn taken_back(check: &str, verdict: Verdict, reason: Option<&Text>) -> Text {
+    each(|lang| {
+        let why = reason.map(|reason| format!(" ({})", reason.get(lang))).unwrap_or_default();
+        match lang {
+            Lang::Ru => format!("к проверке `{check}` вернулись; прежний итог не в счёт: {}{why}", verdict_ru(verdict)),
+            Lang::En => {
+                format!("check `{check}` was gone back to; what it had come to does not count: {}{why}", verdict.word())
+            }
+        }
+    })
+}
+
 /// Nothing in a check was expected.
 pub fn vacuous() -> Text {
     both(

@@ -91,6 +91,11 @@ impl RunStore {
         replace(&self.dir.join("run.json"), &serde_json::to_vec_pretty(run)?)
     }
 
+    /// Keep the lab that the run goes by from now on.
+    pub fn keep_lab(&self, text: &str) -> io::Result<()> {
+        replace(&self.dir.join("lab.yaml"), text.as_bytes())
+    }
+
     fn write(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
         let path = self.dir.join(name);
         replace(&path, content).map_err(|source| StoreError::Io { what: "write", path, source })

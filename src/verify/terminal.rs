@@ -66,6 +66,10 @@ impl<W: Write> Terminal<W> {
                 let told = matches!(verdict, Verdict::Fail | Verdict::InfraError);
                 self.reason("           ", reason.as_ref().filter(|_| !told))
             }
+            Event::WentBack { check } => self.line(&match self.lang {
+                Lang::Ru => format!("  проверка {check} начинается заново"),
+                Lang::En => format!("  check {check} begins again"),
+            }),
             Event::OutageMeasured { outage } => {
                 words::lines(outage, self.lang).iter().try_for_each(|line| self.line(&format!("    {line}")))
             }

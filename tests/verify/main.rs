@@ -12,6 +12,7 @@ mod run;
 #[path = "../common/said.rs"]
 mod said;
 mod series;
+mod steps;
 #[path = "../deploy/support.rs"]
 #[allow(dead_code, reason = "shared with the tests of deployments; each uses a part of it")]
 mod support;

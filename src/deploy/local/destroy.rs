@@ -19,7 +19,7 @@ use crate::wait::{Answer, until};
 /// How long PostgreSQL may take for an immediate shutdown before it is killed; what it then leaves is removed by us.
 const QUIT_LIMIT: Duration = Duration::from_secs(2);
 /// What lies in a deployment's folder beside `nodes/`, `runs/` and the lock. The state file is the last.
-const OWN: [&str; 4] = ["project", "faults.jsonl", ".deployment.json.new", state::STATE_FILE];
+const OWN: [&str; 6] = ["project", "faults.jsonl", "step.sock", "step.log", ".deployment.json.new", state::STATE_FILE];
 
 /// What is known of a deployment that is to go.
 #[derive(Debug, Clone)]

@@ -66,8 +66,10 @@ mod tests {
     #[test]
     fn every_check_is_a_row_and_what_is_there_already_stays() {
         let mut run = example::run();
-        run.outages = vec![outage((0, 6_200), None, &[])];
+        run.outages = vec![outage((0, 6_200), Some(10), &[]), outage((0, 80), None, &[])];
         let text = summary(&run, Lang::En);
+        assert_eq!(text.matches("unavailable").count(), 1, "a workload without a fault has no outage: {text}");
+        assert!(text.contains("the longest pause between writes"), "{text}");
         assert!(text.contains("| part | check-fail: why &lt;fail> & \"so\" more |"), "{text}");
         assert!(text.contains("writes through HAProxy were unavailable for 6.2 s"), "{text}");
         let folder = tempfile::tempdir().unwrap();

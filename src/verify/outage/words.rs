@@ -31,6 +31,13 @@ fn whole(outage: &Outage, lang: Lang) -> String {
         (_, other) => other,
     };
     match (lang, outage.closed) {
+        // Where nothing was done to the cluster, a client's longest pause is no outage.
+        (Lang::Ru, true) if outage.fault_at_ms.is_none() => {
+            format!("сбоя под нагрузкой не было; самая долгая пауза между записями {path}: {gap}")
+        }
+        (Lang::En, true) if outage.fault_at_ms.is_none() => {
+            format!("no fault happened under the load; the longest pause between writes {path}: {gap}")
+        }
         (Lang::Ru, true) => format!("запись {path} была недоступна {gap}"),
         (Lang::Ru, false) => format!("запись {path} была недоступна дольше {gap}: она так и не возобновилась"),
         (Lang::En, true) => format!("writes {path} were unavailable for {gap}"),
@@ -104,6 +111,18 @@ mod tests {
           before the fault 0.0 s · noticed 0.2 s · key taken 0.5 s · HAProxy up 6.3 s · first write 0.1 s
           the longest: HAProxy up: HAProxy waits for rise 2 passed checks, inter 3 s apart; a smaller inter (or fastinter) or rise shortens it
         ");
+    }
+
+    #[test]
+    fn without_a_fault_a_pause_is_no_outage_but_writes_that_never_came_back_are() {
+        let mut seen = outage((100, 180), None, &[]);
+        let told = [Lang::En, Lang::Ru].map(|lang| lines(&seen, lang).join("\n"));
+        insta::assert_snapshot!(told.join("\n"), @r"
+        no fault happened under the load; the longest pause between writes through HAProxy: 0.0 s
+        сбоя под нагрузкой не было; самая долгая пауза между записями через HAProxy: 0,0 с
+        ");
+        seen.closed = false;
+        assert!(lines(&seen, Lang::En)[0].contains("were unavailable for over 0.0 s: they never came back"));
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! One check: its steps in order, the first that does not pass decides; then what is always done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use super::explain::Explainer;
 use super::judge::expects_something;
 use super::{InRun, collect};
 use crate::lab::Check;
 use crate::lab::expr;
-use crate::lab::model::{Step, StepAction, Text};
+use crate::lab::model::{Step, StepAction, Text, WorkloadStep};
+use crate::verify::course::{After, Go, Place};
+use crate::verify::run::Earlier;
 use crate::verify::scope::Scope;
 use crate::verify::steps;
 use crate::verify::{Cancel, CheckResult, Event, Spine, Verdict, say};
@@ -17,6 +21,9 @@ use crate::verify::{Cancel, CheckResult, Event, Spine, Verdict, say};
 /// A check that is being run.
 pub(super) struct CheckRun<'a> {
     pub run: &'a InRun<'a>,
+    pub part: &'a str,
+    /// The check as it is carried out: a stepping session may put an edited one in its place.
+    pub check: Check,
     /// `part/check`.
     pub name: String,
     pub scope: Scope,
@@ -40,8 +47,25 @@ pub(super) fn unrun(check: &Check, reason: Text) -> CheckResult {
     }
 }
 
+/// How a check ended.
+pub(super) enum Ran {
+    /// It came to this.
+    Done(Box<CheckResult>),
+    /// The run is to go back to the beginning of that check.
+    Back(String),
+}
+
+/// Hears what a check came to so far, after each step.
+pub(super) type Keep<'a> = dyn FnMut(&CheckResult) + Send + 'a;
+
 /// Run one check. `before` are the results of the checks that were run before it.
-pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before: &[CheckResult]) -> CheckResult {
+pub(super) async fn run_check(
+    run: &InRun<'_>,
+    part: &str,
+    check: &Check,
+    before: &[CheckResult],
+    keep: &mut Keep<'_>,
+) -> Ran {
     let mut result = unrun(check, say::not_reached());
     result.span_ms.0 = run.spine.now_ms();
     let title = check.check.title.clone();
@@ -52,7 +76,9 @@ pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before
             let _closely = injects_faults(check).then(|| Closely::watch(run));
             this.log_marks = log_marks(check, run).await;
             result.params = this.scope.params.clone();
-            this.steps(check, &mut result).await;
+            if let Some(to) = this.steps(&mut result, keep).await {
+                return Ran::Back(to);
+            }
             result.captures = this.scope.captures;
         }
     }
@@ -60,7 +86,7 @@ pub(super) async fn run_check(run: &InRun<'_>, part: &str, check: &Check, before
     result.span_ms.1 = run.spine.now_ms();
     let (verdict, reason) = (result.verdict, result.reason.clone());
     run.spine.tell(Event::CheckFinished { part: part.to_owned(), check: check.id.clone(), verdict, reason });
-    result
+    Ran::Done(Box::new(result))
 }
 
 /// A pass is worth all; a failure of the machine costs nothing; otherwise the steps that passed may be worth a part.
@@ -103,7 +129,7 @@ impl Drop for Closely<'_> {
 /// The check with its parameters' values; or why it cannot be run.
 fn prepare<'a>(
     run: &'a InRun<'a>,
-    part: &str,
+    part: &'a str,
     check: &Check,
     before: &[CheckResult],
 ) -> Result<CheckRun<'a>, (Verdict, Text)> {
@@ -113,7 +139,7 @@ fn prepare<'a>(
         }
     }
     let mut scope = Scope {
-        vars: run.lab.file.vars.clone(),
+        vars: run.lab.get().lab.file.vars.clone(),
         checks: before.iter().map(|other| (other.id.clone(), other.captures.clone())).collect(),
         run: run.id.clone(),
         ..Scope::default()
@@ -124,7 +150,8 @@ fn prepare<'a>(
         let value = value.map_err(|error| (Verdict::Inconclusive, say::no_value(&error.to_string())))?;
         scope.params.insert(name.clone(), value);
     }
-    Ok(CheckRun { run, name: format!("{part}/{}", check.id), scope, log_marks: BTreeMap::new() })
+    let name = format!("{part}/{}", check.id);
+    Ok(CheckRun { run, part, check: check.clone(), name, scope, log_marks: BTreeMap::new() })
 }
 
 /// The checks whose captures the parameters read: `checks.ID.NAME`.
@@ -159,35 +186,112 @@ async fn log_marks(check: &Check, run: &InRun<'_>) -> BTreeMap<String, u64> {
 }
 
 impl CheckRun<'_> {
-    async fn steps(&mut self, check: &Check, result: &mut CheckResult) {
-        let cancel = self.run.cancel.clone();
+    /// The steps, in order; then what is always done. Gives the check that the run is to go back to, where it is.
+    async fn steps(&mut self, result: &mut CheckResult, keep: &mut Keep<'_>) -> Option<String> {
         let running_before = self.run.workloads.running();
-        let mut proves = false;
-        let mut decided = None;
-        for (step, id) in named(&check.check.steps, "") {
-            if let Some(why) = stopped(&self.run.spine, &cancel) {
-                decided = Some(why);
+        let mut stand = Stand::default();
+        while stand.decided.is_none() && stand.back.is_none() {
+            if let Some(why) = stopped(&self.run.spine, &self.run.cancel) {
+                stand.decided = Some(why);
                 break;
             }
-            let Some(done) = self.step(step, &id, &cancel).await else { continue };
-            proves |= expects_something(step);
-            let (verdict, reason) = (done.verdict, done.reason.clone());
-            result.steps.push(done);
-            if verdict != Verdict::Pass {
-                decided = reason.map(|reason| (verdict, reason));
-                break;
+            let text = Arc::clone(&self.check.check);
+            let Some((step, id)) = named(&text.steps, "").nth(stand.at) else { break };
+            self.next(step, &id, &mut stand, result, keep).await;
+        }
+        if stand.back.is_none() {
+            let vacuous = (Verdict::Inconclusive, say::vacuous());
+            let decided = stand.decided.take().or_else(|| (!stand.proves).then_some(vacuous));
+            if decided.is_some() && !self.run.cancel.is_cancelled() {
+                self.look_back(&running_before).await;
             }
+            (result.verdict, result.reason) = match decided {
+                Some((verdict, reason)) => (verdict, Some(reason)),
+                None => (Verdict::Pass, None),
+            };
         }
-        let vacuous = (Verdict::Inconclusive, say::vacuous());
-        let decided = decided.or_else(|| (!proves).then_some(vacuous));
-        if decided.is_some() && !cancel.is_cancelled() {
-            self.look_back(&running_before).await;
+        self.finally(stand.back.take(), result, keep).await
+    }
+
+    /// The step at which the check stands: asked for, done, kept.
+    async fn next(&mut self, step: &Step, id: &str, stand: &mut Stand, result: &mut CheckResult, keep: &mut Keep<'_>) {
+        if matches!(self.when(step), Ok(false)) {
+            stand.at += 1;
+            return;
         }
-        (result.verdict, result.reason) = match decided {
-            Some((verdict, reason)) => (verdict, Some(reason)),
-            None => (Verdict::Pass, None),
+        match self.ask(step, id, stand.at, false).await {
+            Go::Do => {}
+            Go::Edited(check) => return self.check = *check,
+            Go::Back(to) => return stand.back = Some(to),
+        }
+        if self.run.cancel.is_cancelled() {
+            return;
+        }
+        let (captures, faults) = (self.scope.captures.clone(), self.run.faults.injected().len());
+        let cancel = self.run.cancel.clone();
+        let Some(mut done) = self.step(step, id, &cancel).await else { return stand.at += 1 };
+        done.earlier = std::mem::take(&mut stand.earlier);
+        let (verdict, reason) = (done.verdict, done.reason.clone());
+        result.steps.push(done.clone());
+        self.keep(verdict, reason.as_ref(), result, keep);
+        if verdict != Verdict::Pass {
+            let alone = self.run.faults.injected().len() == faults && !self.has_started(step);
+            let explain = Explainer::new(self, step, id, stand.at);
+            let after = self.run.course.failed(&self.place(step, id, stand.at, false, &explain), &done, alone).await;
+            match after {
+                After::GoOn => stand.decided = Some((verdict, reason.unwrap_or_default())),
+                After::Back(to) => stand.back = Some(to),
+                After::Again(check) => {
+                    result.steps.pop();
+                    stand.earlier = done.as_earlier();
+                    // What a try captured that does not count is not there for the next one.
+                    self.scope.captures = captures;
+                    if let Some(check) = check {
+                        self.check = *check;
+                    }
+                }
+            }
+            return;
+        }
+        stand.proves |= expects_something(step);
+        stand.at += 1;
+    }
+
+    /// Keep what the check came to so far. Before its end nothing is a pass.
+    fn keep(&self, verdict: Verdict, reason: Option<&Text>, result: &mut CheckResult, keep: &mut Keep<'_>) {
+        (result.verdict, result.reason) = match verdict {
+            Verdict::Pass => (Verdict::Inconclusive, Some(say::unfinished())),
+            other => (other, reason.cloned()),
         };
-        self.finally(check, result).await;
+        result.points = points(&self.check, result);
+        result.captures.clone_from(&self.scope.captures);
+        result.span_ms.1 = self.run.spine.now_ms();
+        keep(result);
+    }
+
+    /// Ask whether the step may be done.
+    async fn ask(&self, step: &Step, id: &str, at: usize, tidying: bool) -> Go {
+        let explain = Explainer::new(self, step, id, at);
+        self.run.course.before(&self.place(step, id, at, tidying, &explain)).await
+    }
+
+    fn place<'b>(
+        &'b self,
+        step: &'b Step,
+        id: &'b str,
+        at: usize,
+        tidying: bool,
+        explain: &'b Explainer<'b>,
+    ) -> Place<'b> {
+        Place { part: self.part, check: &self.check, step, id, at, tidying, explain }
+    }
+
+    /// Whether the step started clients that still run.
+    fn has_started(&self, step: &Step) -> bool {
+        match &step.action {
+            StepAction::Workload(WorkloadStep::Start(start)) => self.run.workloads.running().contains(&start.name),
+            _ => false,
+        }
     }
 
     /// What is known of a check that did not pass: its workloads' histories, and what the collectors find.
@@ -199,21 +303,52 @@ impl CheckRun<'_> {
         collect::collect(self.run, &self.name).await;
     }
 
-    /// Steps that are always run, also after Ctrl-C. One that does not pass makes the check's verdict no better.
-    async fn finally(&mut self, check: &Check, result: &mut CheckResult) {
-        for (step, id) in named(&check.check.finally, "finally-") {
+    /// Steps that are always run, also after Ctrl-C and before the run goes back. One that does not pass makes the
+    /// check's verdict no better.
+    async fn finally(
+        &mut self,
+        mut back: Option<String>,
+        result: &mut CheckResult,
+        keep: &mut Keep<'_>,
+    ) -> Option<String> {
+        let text = Arc::clone(&self.check.check);
+        for (place, (step, id)) in named(&text.finally, "finally-").enumerate() {
+            let asks = back.is_none() && !self.run.cancel.is_cancelled() && !matches!(self.when(step), Ok(false));
+            if asks && let Go::Back(to) = self.ask(step, &id, place, true).await {
+                back = Some(to);
+            }
             let Some(done) = self.step(step, &id, &Cancel::never()).await else { continue };
             let whole = Verdict::all([result.verdict, done.verdict]);
             if whole != result.verdict {
                 (result.verdict, result.reason) = (whole, done.reason.clone());
             }
             result.steps.push(done);
+            if back.is_none() {
+                result.points = points(&self.check, result);
+                keep(result);
+            }
         }
+        back
     }
 }
 
+/// How far a check got.
+#[derive(Default)]
+struct Stand {
+    /// The place of the step that comes next.
+    at: usize,
+    /// Whether a step that passed expected something.
+    proves: bool,
+    /// What the step that did not pass made of the check.
+    decided: Option<(Verdict, Text)>,
+    /// The check that the run is to go back to.
+    back: Option<String>,
+    /// The tries of the step that comes next which do not count.
+    earlier: Vec<Earlier>,
+}
+
 /// Steps with their names; one without a name is called by its kind and place.
-fn named<'a>(steps: &'a [Step], prefix: &'a str) -> impl Iterator<Item = (&'a Step, String)> {
+pub(in crate::verify) fn named<'a>(steps: &'a [Step], prefix: &'a str) -> impl Iterator<Item = (&'a Step, String)> {
     steps.iter().enumerate().map(move |(place, step)| {
         let by_place = || format!("{prefix}{}-{}", steps::kind(&step.action), place + 1);
         (step, step.id.clone().unwrap_or_else(by_place))

@@ -63,6 +63,7 @@ impl CheckRun<'_> {
             deadline: allowed.as_ref().map(|allowed| (millis(allowed.time), allowed.derivation.clone())),
             facts: Vec::new(),
             span_ms: (began_ms, began_ms),
+            earlier: Vec::new(),
         };
         if left_out.is_none() {
             self.carry_out(step, &name, allowed.as_ref(), cancel, &mut result).await;
@@ -74,7 +75,7 @@ impl CheckRun<'_> {
     }
 
     /// The step's title, which is a template; as it is written where that has no value.
-    fn title(&self, step: &Step) -> Text {
+    pub(super) fn title(&self, step: &Step) -> Text {
         let context = self.scope.context(&self.run.workloads.counts());
         let [ru, en] = [Lang::Ru, Lang::En].map(|lang| {
             let title = step.title.get(lang);
@@ -83,7 +84,7 @@ impl CheckRun<'_> {
         if ru == en { Text::Same(en) } else { Text::Each { ru, en } }
     }
 
-    fn when(&self, step: &Step) -> Result<bool, Text> {
+    pub(super) fn when(&self, step: &Step) -> Result<bool, Text> {
         let Some(when) = &step.when else { return Ok(true) };
         let context = self.scope.context(&self.run.workloads.counts());
         expr::holds(when, &context).map(|truth| truth.holds).map_err(|error| say::no_value(&error.to_string()))
@@ -170,12 +171,12 @@ impl CheckRun<'_> {
         }
     }
 
-    fn allowed(&self, deadline: Deadline) -> Allowed {
+    pub(super) fn allowed(&self, deadline: Deadline) -> Allowed {
         allowed(deadline, self.run.world.deployment().timing())
     }
 
     /// How long the step's expectations must hold without a break, where they must.
-    fn stable_for(&self, step: &Step) -> Option<Allowed> {
+    pub(super) fn stable_for(&self, step: &Step) -> Option<Allowed> {
         step.stable_for.map(|stable| self.allowed(stable))
     }
 
@@ -250,7 +251,7 @@ fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
 }
 
 /// How long the step looks, or may wait; a `wait` that does not say it may take a failover's time.
-fn deadline(step: &Step) -> Option<Deadline> {
+pub(super) fn deadline(step: &Step) -> Option<Deadline> {
     let default = matches!(step.action, StepAction::Wait(_)).then_some(Deadline::Budget(Budget::Failover));
     step.during.or(step.within).or(default)
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::lab::model::Lang;
 use crate::lab::{self, Loaded};
+use crate::verify::course::Straight;
 use crate::verify::entry::empty_run;
 use crate::verify::faults::journal::Journal;
 use crate::verify::watch::Pace;
@@ -36,17 +37,39 @@ pub(super) async fn verify_told(
     let log = Arc::new(HistoryLog::over(Box::new(std::io::sink())));
     let in_run = InRun {
         id: "20261123T061240Z".to_owned(),
-        lab: &loaded.lab,
+        lab: &CurrentLab::of(loaded),
         world,
         spine: Arc::clone(&spine),
         workloads: Workloads::new(Arc::clone(&spine), log, Pace::default()),
         faults: Faults::new(&world.deployment().dir, "20261123T061240Z"),
         cancel,
         watch: None,
+        course: &Straight,
     };
     let only = only.map(|only| loaded.lab.parts.iter().position(|part| part.id == only).unwrap());
     let mut run = empty_run(loaded, world.deployment(), "20261123T061240Z", Timestamp::now());
     in_run.run(&mut run, only, &mut |_| Ok(())).await;
+    run
+}
+
+/// Verify a lab along a course.
+pub(super) async fn verify_along(world: &Pretended, lab: &CurrentLab, course: &dyn Course) -> Run {
+    let loaded = lab.get();
+    let spine = Arc::new(Spine::new(Vec::new()));
+    let log = Arc::new(HistoryLog::over(Box::new(std::io::sink())));
+    let in_run = InRun {
+        id: "20261123T061240Z".to_owned(),
+        lab,
+        world,
+        spine: Arc::clone(&spine),
+        workloads: Workloads::new(Arc::clone(&spine), log, Pace::default()),
+        faults: Faults::new(&world.deployment().dir, "20261123T061240Z"),
+        cancel: Cancel::never(),
+        watch: None,
+        course,
+    };
+    let mut run = empty_run(&loaded, world.deployment(), "20261123T061240Z", Timestamp::now());
+    in_run.run(&mut run, None, &mut |_| Ok(())).await;
     run
 }
 

@@ -205,6 +205,15 @@ impl Workloads {
         trouble.map_or(Ok(()), |why| Err(Trouble::Infra(why)))
     }
 
+    /// Stop the clients, and hold nothing of what they did against the run: it goes back to before they began. Their
+    /// history stays in its file.
+    pub async fn forget(&self, name: &str) {
+        if let Err(Trouble::Infra(why)) = self.halt(name).await {
+            self.spine.fail(&why);
+        }
+        self.lock().remove(name);
+    }
+
     async fn read_back(&self, name: &str, world: &dyn World) -> Result<Vec<u64>, Trouble> {
         let table = self.lock().get(name).map(|workload| workload.table.clone()).unwrap_or_default();
         let leader = target::resolve("leader", world).await?;
@@ -310,7 +319,7 @@ impl Workloads {
     }
 }
 
-fn every(start: &WorkloadStart) -> Duration {
+pub(crate) fn every(start: &WorkloadStart) -> Duration {
     start.every.map_or(EVERY, |span| span.0)
 }
 
