@@ -1,5 +1,8 @@
 //! `labrun run`: deploy, verify, report; once, or again and again.
 
+use futures_util::future::poll_immediate;
+
+use super::deploy::interrupted;
 use super::progress::Shown;
 use super::verify::{What, code};
 use super::{CliError, Globals, deploy, exit, output, report, series};
@@ -61,6 +64,9 @@ impl Args {
     /// Each run has a deployment of its own; the last one stays up.
     async fn again_and_again(self, globals: &Globals) -> Result<u8, CliError> {
         let (mut runs, mut last) = (Vec::new(), None);
+        // Heard all the while, also between two runs, when nobody else listens.
+        let mut signal = std::pin::pin!(interrupted());
+        let mut stopped = false;
         for number in 1..=self.repeat {
             if !globals.json {
                 output::tell!("\nrun {number} of {}", self.repeat);
@@ -68,12 +74,16 @@ impl Args {
             if let Some(name) = last.take() {
                 self.remove(globals, name).await?;
             }
+            stopped = poll_immediate(&mut signal).await.is_some();
+            if stopped {
+                break;
+            }
             match self.once(globals).await {
                 Ok(Once { verified, deployment }) => {
-                    let interrupted = verified.interrupted;
+                    stopped = verified.interrupted;
                     runs.push(verified.run);
                     last = Some(deployment);
-                    if interrupted {
+                    if stopped {
                         break;
                     }
                 }
@@ -85,9 +95,8 @@ impl Args {
                 }
             }
         }
-        let whole = runs.len() == usize::try_from(self.repeat).unwrap_or(usize::MAX);
         let verdict = self.finish(globals, &runs)?;
-        Ok(if whole { verdict } else { exit::INTERRUPTED })
+        Ok(if stopped { exit::INTERRUPTED } else { verdict })
     }
 
     async fn remove(&self, globals: &Globals, name: String) -> Result<(), CliError> {

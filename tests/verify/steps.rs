@@ -20,7 +20,7 @@ struct Stepped {
 }
 
 impl Stepped {
-    fn deployed() -> Stepped {
+    fn new() -> Stepped {
         let place = Place::new();
         let lab = place.dir().join("lab");
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify/labs/stepped");
@@ -28,8 +28,29 @@ impl Stepped {
         for file in ["lab.yaml", "checks/switch.yaml", "checks/after.yaml"] {
             std::fs::copy(from.join(file), lab.join(file)).unwrap();
         }
-        place.labrun(&["deploy", lab.to_str().unwrap(), "--no-publish"]).ends(0);
         Stepped { place, lab }
+    }
+
+    fn deployed() -> Stepped {
+        let stepped = Stepped::new();
+        stepped.place.labrun(&["deploy", stepped.lab.to_str().unwrap(), "--no-publish"]).ends(0);
+        stepped
+    }
+
+    /// Whether the newest run waits for its step `new`.
+    fn waits(&self) -> bool {
+        let events = std::fs::read_to_string(self.place.output.join(NAME).join("runs/latest/events.jsonl"));
+        let of_new = |line: &str| line.contains("\"event\":\"waiting\"") && line.contains("/new\"");
+        events.unwrap_or_default().lines().any(of_new)
+    }
+
+    /// The runs that there are.
+    fn runs(&self) -> Vec<PathBuf> {
+        let folders = std::fs::read_dir(self.place.output.join(NAME).join("runs")).into_iter().flatten().flatten();
+        folders
+            .map(|folder| folder.path())
+            .filter(|path| path.join("events.jsonl").exists() && !path.is_symlink())
+            .collect()
     }
 
     fn edit(&self, file: &str, from: &str, to: &str) {
@@ -196,13 +217,7 @@ fn ctrl_c_ends_the_session_in_order() {
     stepped.edit("checks/switch.yaml", "cluster.leader != old_leader", "cluster.leader == 'nobody'");
     stepped.step(&["--to", "switch/stop"]).ends(0);
     let mut stepping = stepped.place.command(&["step"]).spawn().unwrap();
-    let events = stepped.folder().join("events.jsonl");
-    until("the step does not wait", || {
-        std::fs::read_to_string(&events)
-            .unwrap()
-            .lines()
-            .any(|line| line.contains("\"event\":\"waiting\"") && line.contains("/new\""))
-    });
+    until("the step does not wait", || stepped.waits());
     kill(Pid::from_raw(stepping.id() as i32), Signal::SIGINT).unwrap();
     assert_eq!(stepping.wait().unwrap().code(), Some(130));
     assert_eq!(stepped.node_states(), ["running"; 3], "the fault is undone");
@@ -230,4 +245,27 @@ fn edited_checks_need_no_new_deployment_and_what_does_is_told() {
     let said = stepped.place.labrun(&["verify", "--lang", "en", "--only", "second"]).ends(3);
     assert!(said.err.contains("these need a new deployment: pg-a: "), "{}", said.err);
     assert!(notes(&stepped.run()).contains("these need a new deployment"), "{}", notes(&stepped.run()));
+}
+
+#[test]
+fn a_series_that_is_interrupted_ends_with_that_run_and_is_kept_as_far_as_it_got() {
+    let stepped = Stepped::new();
+    stepped.edit("checks/switch.yaml", "cluster.leader != old_leader", "cluster.leader == 'nobody'");
+    stepped.edit("checks/switch.yaml", "within: failover", "within: 20s");
+    let lab = stepped.lab.to_str().unwrap().to_owned();
+    let args = ["run", &lab, "--no-publish", "--repeat", "2", "--lang", "en"];
+    let mut running = stepped.place.command(&args).spawn().unwrap();
+    until("the second run does not come to its fault", || stepped.runs().len() == 2 && stepped.waits());
+    kill(Pid::from_raw(running.id() as i32), Signal::SIGINT).unwrap();
+    assert_eq!(running.wait().unwrap().code(), Some(130));
+    let series = stepped.place.output.join(NAME).join("runs/series");
+    let series = std::fs::read_dir(series).unwrap().next().unwrap().unwrap().path();
+    let kept: Value = serde_json::from_slice(&std::fs::read(series.join("series.json")).unwrap()).unwrap();
+    let verdicts: Vec<&str> =
+        kept["runs"].as_array().unwrap().iter().map(|run| run["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["fail", "inconclusive"]);
+    assert!(series.join("series.md").exists());
+    assert_eq!(stepped.node_states(), ["running"; 3], "the fault is undone");
+    stepped.place.labrun(&["destroy"]).ends(0);
+    stepped.place.assert_nothing_left();
 }

@@ -13,12 +13,12 @@ pub mod listing;
 pub mod protocol;
 pub mod serve;
 mod session;
+mod shared;
 pub mod show;
 
 pub use explained::{Aim, Deed, Explained, Limit};
-pub use session::Session;
 
-use crate::lab::model::Text;
+use crate::lab::model::{Lang, Text};
 use crate::verify::{Run, say};
 
 /// What is to be said of a run that is done step by step.
@@ -47,10 +47,10 @@ fn notes(run: &Run) -> Vec<Text> {
             notes.push(say::each(|lang| {
                 let why = try_.reason.as_ref().map(|reason| reason.get(lang)).unwrap_or_default();
                 match lang {
-                    crate::lab::model::Lang::Ru => {
+                    Lang::Ru => {
                         format!("шаг `{name}` повторён; до того: {} ({why})", say::verdict_ru(try_.verdict))
                     }
-                    crate::lab::model::Lang::En => {
+                    Lang::En => {
                         format!("step `{name}` was tried again; before: {} ({why})", try_.verdict.word())
                     }
                 }

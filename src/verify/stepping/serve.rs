@@ -7,7 +7,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::{Sender, UnboundedSender, channel, unbounded_channel};
 
 use super::protocol::{self, Line, Outcome, Request};
-use super::session::{Ask, Ear, Session, Shared};
+use super::session::Session;
+use super::shared::{Ask, Ear, Shared};
 use crate::deploy::{Deployment, Lock};
 use crate::lab::Loaded;
 use crate::lab::model::Text;

@@ -1,13 +1,15 @@
 //! `labrun step`: asks the stepping session of a deployment for one thing, and prints what it answers. The session is a
 //! process of its own, which the first `labrun step` starts (see `verify::stepping`).
 
+mod tell;
+
 use std::fs::File;
-use std::io::IsTerminal;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
+use self::tell::{Teller, what_now};
 use super::deploy::interrupted;
 use super::verify::{cancel_on_signal, notes_of_edit};
 use super::{CliError, Globals, exit, output};
@@ -15,20 +17,17 @@ use crate::deploy::{Deployment, Lock};
 use crate::lab::model::{Lang, Span};
 use crate::lab::{self, Loaded};
 use crate::report;
-use crate::verify::stepping::protocol::{self, Again, Line, Message, Outcome, Request};
+use crate::verify::stepping::protocol::{self, Line, Message, Outcome, Request};
 use crate::verify::stepping::{serve, show};
-use crate::verify::steps::bounded;
 use crate::verify::terminal::summary;
 use crate::verify::world::live::Live;
-use crate::verify::{Consumer, Event, Stamped, Terminal, cancellation, check_faults, runner};
+use crate::verify::{cancellation, check_faults, runner};
 use crate::wait::{Answer, Unmet, until};
 
 /// What the session's process says on its stderr, in the deployment's folder.
 pub const LOG: &str = "step.log";
 /// How long a session may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// How much of an observation is printed.
-const SHOWN: usize = 4_000;
 
 /// Do the next step.
 #[derive(Debug, Clone, clap::Args)]
@@ -250,92 +249,4 @@ async fn quit(deployment: &Deployment) -> Result<(), CliError> {
 
 fn io(what: &'static str) -> impl Fn(std::io::Error) -> CliError {
     move |source| CliError::Io { what, source }
-}
-
-/// What one can do next.
-fn what_now(step: &str, failed: Option<Again>, option: &str, lang: Lang) -> String {
-    let lines = match (failed, lang) {
-        (None, Lang::Ru) => {
-            vec![format!("дальше: {step} (labrun step{option}; показать: labrun step --dry-run{option})")]
-        }
-        (None, Lang::En) => vec![format!("next: {step} (labrun step{option}; to look: labrun step --dry-run{option})")],
-        (Some(again), Lang::Ru) => vec![
-            match again {
-                Again::Alone => format!("{step} не прошёл; заново: labrun step --again{option}"),
-                Again::WithCheck => {
-                    format!("{step} не прошёл; заново, со всей проверкой с начала: labrun step --again{option}")
-                }
-            },
-            format!("оставить так и идти дальше: labrun step{option}"),
-        ],
-        (Some(again), Lang::En) => vec![
-            match again {
-                Again::Alone => format!("{step} did not pass; again: labrun step --again{option}"),
-                Again::WithCheck => {
-                    format!(
-                        "{step} did not pass; again, with its check from the beginning: labrun step --again{option}"
-                    )
-                }
-            },
-            format!("leave it so and go on: labrun step{option}"),
-        ],
-    };
-    lines.join("\n") + "\n"
-}
-
-/// Prints what the session answers: the steps that are done, with what they observed, on stdout.
-struct Teller {
-    json: bool,
-    quiet: bool,
-    lang: Lang,
-    terminal: Terminal<std::io::Stdout>,
-}
-
-impl Teller {
-    fn new(globals: &Globals, lang: Lang, quiet: bool) -> Teller {
-        let live = std::io::stdout().is_terminal();
-        let terminal = Terminal::new(std::io::stdout(), lang, globals.colors_out(), live);
-        Teller { json: globals.json, quiet, lang, terminal }
-    }
-
-    fn tell(&mut self, message: &Message) -> Result<(), CliError> {
-        if self.json {
-            let text = serde_json::to_string(message)
-                .map_err(|error| CliError::Io { what: "write JSON", source: std::io::Error::other(error) })?;
-            return output::line(&text);
-        }
-        match message {
-            Message::Shown(step) => output::print(&format!("{}\n", show::show(step, self.lang))),
-            Message::Note(note) => {
-                output::tell!("note: {}", note.get(self.lang));
-                Ok(())
-            }
-            Message::Event(event) => self.event(event),
-            Message::Listing { .. } | Message::Outcome(_) => Ok(()),
-        }
-    }
-
-    fn event(&mut self, event: &Stamped) -> Result<(), CliError> {
-        if let (Event::Observed { fact }, false) = (&event.event, self.quiet) {
-            let gathered = fact.scope.split('/').nth(2).is_some_and(|step| step == "collect");
-            let output = bounded(fact.output.trim_end(), SHOWN);
-            let lines = output.lines().map(|line| format!("      │ {line}\n"));
-            return if gathered { Ok(()) } else { output::print(&lines.collect::<String>()) };
-        }
-        self.terminal.hear(event).map_err(io("write to stdout"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_is_told_what_to_do_next_in_both_languages() {
-        let cases = [None, Some(Again::Alone), Some(Again::WithCheck)];
-        let told = cases.into_iter().flat_map(|failed| {
-            [Lang::En, Lang::Ru].map(|lang| what_now("failover/failover/stop", failed, " --name lab", lang))
-        });
-        insta::assert_snapshot!(told.collect::<String>());
-    }
 }
