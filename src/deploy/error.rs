@@ -102,7 +102,10 @@ pub enum DeployError {
     },
     /// Another command changes the deployment at this moment.
     #[error("{deployment} is being changed by `{command}` (pid {pid})")]
-    #[diagnostic(code(LR0310), help("wait for its end, or stop it: kill {pid}"))]
+    #[diagnostic(
+        code(LR0310),
+        help("wait for its end, or stop it: kill {pid} (a stepping session: labrun step --quit)")
+    )]
     Locked {
         /// The deployment.
         deployment: String,

@@ -68,7 +68,12 @@ impl Args {
         }
         let there = protocol::connect(&deployment.dir).await.map_err(io("reach the session"))?;
         let line = match there {
-            Some(line) => line,
+            Some(line) => {
+                if self.lab.is_some() && !globals.json {
+                    output::tell!("note: the session goes on by the lab that it began with; --quit ends it");
+                }
+                line
+            }
             None if self.quit => return Err(CliError::NoSession(deployment.name.clone())),
             None if self.dry_run => return self.show_first(globals, &deployment).await,
             None => self.begin(globals, &deployment).await?,

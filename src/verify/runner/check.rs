@@ -312,9 +312,9 @@ impl CheckRun<'_> {
         keep: &mut Keep<'_>,
     ) -> Option<String> {
         let text = Arc::clone(&self.check.check);
-        for (place, (step, id)) in named(&text.finally, "finally-").enumerate() {
+        for ((step, id), at) in named(&text.finally, "finally-").zip(text.steps.len()..) {
             let asks = back.is_none() && !self.run.cancel.is_cancelled() && !matches!(self.when(step), Ok(false));
-            if asks && let Go::Back(to) = self.ask(step, &id, place, true).await {
+            if asks && let Go::Back(to) = self.ask(step, &id, at, true).await {
                 back = Some(to);
             }
             let Some(done) = self.step(step, &id, &Cancel::never()).await else { continue };
@@ -324,8 +324,8 @@ impl CheckRun<'_> {
             }
             result.steps.push(done);
             if back.is_none() {
-                result.points = points(&self.check, result);
-                keep(result);
+                let mut so_far = result.clone();
+                self.keep(result.verdict, result.reason.as_ref(), &mut so_far, keep);
             }
         }
         back

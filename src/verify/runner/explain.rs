@@ -80,7 +80,7 @@ async fn explain(step: &Step, place: &Place<'_>, scope: &Scope, workload: &Value
     let asked = asked(step);
     Explained {
         scope: place.name.clone(),
-        place: (place.at + 1, place.check.check.steps.len()),
+        place: (place.at + 1, place.check.check.steps.len() + place.check.check.finally.len()),
         check: place.check.check.title.clone(),
         proves: place.check.check.proves.clone(),
         title: step.title.clone(),
