@@ -4,7 +4,7 @@
 CARGO ?= cargo
 LANG_OF_REPORT ?= ru
 
-.PHONY: help run test build programs lint packages patroni simulate replay soak conformance soak-faults attached bench clean
+.PHONY: help run test build programs lint packages patroni simulate replay soak conformance soak-faults attached bench compare clean
 
 help: ## Show the targets.
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -54,6 +54,9 @@ patroni: ## Install the Patroni of PyPI into a folder of its own (LABRUN_PATRONI
 
 bench: packages patroni ## The agent beside Patroni, 5 rounds (LABRUN_BENCH_ROUNDS), two hours; LABRUN_BENCH_RESUME=true goes on with it.
 	$(CARGO) bench -p labrun-agent --features conformance --bench against_patroni
+
+compare: packages patroni ## labrun-agent beside Patroni by `labrun compare`: five faults, 5 rounds (LABRUN_COMPARE_ROUNDS), half an hour.
+	@CARGO="$(CARGO)" sh scripts/compare.sh
 
 clean: ## Remove what was built. Deployments are removed by `labrun destroy`.
 	$(CARGO) clean
