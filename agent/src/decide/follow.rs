@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::rewind::{Need, needed_while_running};
 use super::view::upstream;
-use super::{Chore, Decision, Job, Server, StopMode, Upstream, View, recover, slots, standby};
+use super::{Chore, Decision, Job, LeaderTimeline, Server, StopMode, Upstream, View, recover, slots, standby};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, MemberData, MemberRole};
 
@@ -77,22 +77,41 @@ fn gone_another_way(
 ) -> Option<Decision> {
     let data = &cluster.leader_member()?.data;
     let theirs = data.timeline?;
-    // A timeline of our number that we have not had from the leader may be another one: if it is promoted already, or
-    // if we have been on our own.
-    let promoted = data.role == MemberRole::Primary.as_str();
-    let unproven = theirs > 1 && server.upstream.as_ref() != source && (promoted || server.upstream.is_none());
-    let curable = view.settings.use_pg_rewind && view.pg.can_rewind || view.settings.replace_if_diverged;
-    if server.is_streaming() || (theirs == server.timeline && !unproven) || !curable {
+    let told = recover::known_timeline(view, cluster, leader);
+    let streams = server.is_streaming() && server.upstream.as_ref() == source;
+    if streams || (theirs == server.timeline && !may_be_another(view, server, data, told, source)) || !is_curable(view)
+    {
         return None;
     }
-    let Some(known) = recover::known_timeline(view, cluster, leader) else {
-        return Some(recover::ask_leader(view, leader.clone(), now));
-    };
+    let Some(known) = told else { return Some(recover::ask_leader(view, leader.clone(), now)) };
     if known.shared && needed_while_running(server.timeline, server.position(), known) != Need::Yes {
         return None;
     }
     let status = "this standby has gone another way than the leader: stopping it to be rewound or replaced";
     Some(Decision::act(status, Job::Stop { mode: StopMode::Fast { checkpoint: false } }))
+}
+
+/// Whether the leader's timeline, which has the number of ours, may be another one: two nodes can have been promoted
+/// onto one number, and PostgreSQL would stream from one to the other. That we were told to stream from the leader
+/// proves nothing, nor that it is a standby still: it may have its WAL from the other of the two.
+fn may_be_another(
+    view: &View,
+    server: &Server,
+    leader: &MemberData,
+    told: Option<&LeaderTimeline>,
+    source: Option<&Upstream>,
+) -> bool {
+    if leader.timeline <= Some(1) || told.is_some_and(|told| told.shared) {
+        return false;
+    }
+    // What leads a standby cluster is not promoted; there the remote primary would be asked, which may be gone.
+    let promoted = leader.role == MemberRole::Primary.as_str();
+    let upstream = server.upstream.as_ref();
+    view.settings.standby_cluster.is_none() || (upstream != source && (promoted || upstream.is_none()))
+}
+
+fn is_curable(view: &View) -> bool {
+    view.settings.use_pg_rewind && view.pg.can_rewind || view.settings.replace_if_diverged
 }
 
 /// PostgreSQL runs and has not answered yet. A standby that has not enough WAL to be consistent does not: and from a
@@ -246,12 +265,18 @@ mod tests {
         let ours = server(&mut view);
         (ours.timeline, ours.upstream, ours.wal_receiver) = (2, None, None);
         assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
-        // Not promoted yet: only what we had on our own is in doubt.
+        // Not promoted yet: it may have its WAL from the other one.
         view.dcs.cluster.as_mut().unwrap().members["pg2"].data.role = "replica".into();
         assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
         server(&mut view).upstream = Some(Upstream { host: "127.0.1.3".into(), port: 5432 });
-        assert_eq!(first(&view), follow("127.0.1.2"));
-        server(&mut view).upstream = None;
+        assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
+        // We follow it by its name alone, or seem to stream from a node that is gone.
+        server(&mut view).upstream = Some(Upstream { host: "127.0.1.2".into(), port: 5432 });
+        assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
+        server(&mut view).upstream = Some(Upstream { host: "127.0.1.3".into(), port: 5432 });
+        server(&mut view).wal_receiver = Some(WalReceiver { status: "streaming".into(), ..Default::default() });
+        assert!(matches!(first(&view), Action::ReadLeaderTimeline(_)));
+        server(&mut view).wal_receiver = None;
         view.facts.leader_timeline = Some(timeline("[[1,1,\"\"]]", true));
         assert_eq!(first(&view), follow("127.0.1.2"));
         view.facts.leader_timeline = Some(timeline("[[1,1,\"\"]]", false));
