@@ -59,7 +59,12 @@ fn belongs(view: &View, cluster: &Cluster, ours: u64) -> Option<Decision> {
 
 fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     if let Some(leader) = &cluster.leader {
-        if leader.name == view.me.name {
+        if view.mine_from_before(cluster) {
+            let status =
+                "the data directory is empty, and the leader key is mine from before: taking it over to give it back";
+            return Decision::act(status, Write::reclaim(cluster));
+        }
+        if view.is_mine(leader) {
             return Decision::act("the data directory is empty: giving the lease back", Write::ReleaseLeader);
         }
         return clone(view, cluster, now);
@@ -76,9 +81,7 @@ fn fill(view: &View, cluster: &Cluster, now: Moment) -> Decision {
             None => race(view),
         },
         Some(initialize) if initialize.value.is_empty() && is_mine(view, initialize) => begin(view, initialize),
-        Some(initialize) if initialize.value.is_empty() => {
-            abandoned(view, initialize, now).unwrap_or_else(|| Decision::wait("waiting for leader to bootstrap"))
-        }
+        Some(initialize) if initialize.value.is_empty() => others_bootstrap(view, initialize, now),
         Some(_) => without_leader(view, now)
             .unwrap_or_else(|| Decision::wait("the data directory is empty: waiting for a leader to copy from")),
     }
@@ -114,6 +117,11 @@ fn without_leader(view: &View, now: Moment) -> Option<Decision> {
 fn race(view: &View) -> Decision {
     let known = Write::Member(Box::new(super::member(view)));
     Decision::act("the cluster is not initialised: racing for it", known).then(Write::CreateInitialize)
+}
+
+/// Another node, or a former life of this one, has won the race.
+fn others_bootstrap(view: &View, initialize: &Initialize, now: Moment) -> Decision {
+    abandoned(view, initialize, now).unwrap_or_else(|| Decision::wait("waiting for leader to bootstrap"))
 }
 
 /// Whoever began the bootstrap is gone: after the time of a lease the race is open again. (With Patroni the
@@ -176,7 +184,7 @@ fn initialising(view: &View, cluster: &Cluster, ours: u64, phase: Phase, now: Mo
         return (theirs != ours).then(|| lost_race(view, cluster, now));
     }
     if initialize.created != phase.created && !is_mine(view, initialize) {
-        return Some(Decision::wait("waiting for leader to bootstrap"));
+        return Some(others_bootstrap(view, initialize, now));
     }
     if !phase.complete || initialize.created != phase.created {
         if let Some(left) = view.cooling(JobKind::Bootstrap, now) {
@@ -273,6 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn nor_does_a_node_with_a_half_made_cluster_of_its_own_wait_for_an_abandoned_one_for_ever() {
+        let mut view = empty();
+        let phase = Phase { created: 5, complete: false };
+        view.pg.data = DataDir::Initialising { system_identifier: SYSID, phase };
+        initialize(&mut view, "", 7);
+        view.facts.bootstrap_idle_since = Some(Moment(NOW.0 - 29_999));
+        assert_eq!(wanted(&view), []);
+        view.facts.bootstrap_idle_since = Some(Moment(NOW.0 - 30_000));
+        assert_eq!(first(&view), Write::DropInitialize { version: 0 }.into());
+    }
+
+    #[test]
     fn a_node_without_a_bootstrap_section_or_not_allowed_to_lead_waits() {
         let mut view = empty();
         view.me.may_bootstrap = false;
@@ -297,6 +317,15 @@ mod tests {
         assert_eq!(first(&view), copy("pg3", "127.0.1.3"));
         fail(&mut view, JobKind::Clone);
         assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn the_lease_of_a_node_whose_data_is_gone_is_given_back_also_that_of_a_former_session() {
+        let mut view = empty();
+        lead_by(&mut view, "pg1");
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+        view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().session = 99;
+        assert_eq!(first(&view), Write::ReclaimLeader { sync: Some(0) }.into());
     }
 
     #[test]
