@@ -54,6 +54,18 @@ fn without_watchdog(server: &Server) -> Decision {
     Decision::act("Demoting self because watchdog could not be activated", stop)
 }
 
+/// The lease is not given back while PostgreSQL could become writable all the same, by a promotion that a former life
+/// of this agent has begun: it is stopped first.
+pub(super) fn keep_while_promoting(view: &View, decision: Decision) -> Decision {
+    let releases = decision.actions.contains(&Write::ReleaseLeader.into());
+    let promoting = view.facts.may_be_promoting && view.pg.process == Process::Up && view.job.is_none();
+    if !releases || !promoting || view.settings.pause {
+        return decision;
+    }
+    let status = format!("{}; PostgreSQL, which may be being promoted, is stopped before", decision.status);
+    Decision::act(status, Job::Stop { mode: StopMode::Fast { checkpoint: false } })
+}
+
 /// Before the promotion: only this node may take over from now on, and the request is done with.
 pub(super) fn promote(view: &View, cluster: &Cluster, server: &Server) -> Decision {
     if view.failed(JobKind::Promote) {
@@ -221,6 +233,21 @@ mod tests {
     fn a_failed_promotion_gives_the_lease_back() {
         let mut view = winner();
         fail(&mut view, JobKind::Promote);
+        assert_eq!(first(&view), Write::ReleaseLeader.into());
+    }
+
+    #[test]
+    fn a_promotion_of_a_former_life_is_ended_before_the_lease_is_given_back() {
+        let mut view = winner();
+        view.dcs.cluster.as_mut().unwrap().leader.as_mut().unwrap().session = 99;
+        assert_eq!(first(&view), Write::ReclaimLeader { sync: Some(0) }.into());
+        view.learn_written(&Write::ReclaimLeader { sync: Some(0) }, None, NOW);
+        lead_by(&mut view, "pg1");
+        fail(&mut view, JobKind::Promote);
+        assert_eq!(first(&view), Job::Stop { mode: StopMode::Fast { checkpoint: false } }.into());
+        view.learn_down();
+        view.learn_postmaster_started();
+        view.pg.server = winner().pg.server;
         assert_eq!(first(&view), Write::ReleaseLeader.into());
     }
 

@@ -51,6 +51,9 @@ impl View {
                     facts.members_seen.insert(slot.clone(), now);
                 }
             }
+            Write::ReclaimLeader { .. } => {
+                facts.may_be_promoting = self.pg.process == Process::Up && !self.pg.is_primary();
+            }
             _ => {}
         }
     }
@@ -67,6 +70,7 @@ impl View {
         let stuck = server.wal_awaited && flushed == Some(server.written);
         pg.wal_stuck_since = stuck.then(|| pg.wal_stuck_since.unwrap_or(pg.observed));
         pg.role = if server.in_recovery { Role::Replica } else { Role::Primary };
+        self.facts.may_be_promoting &= server.in_recovery;
         (pg.observed, pg.server) = (asked, Some(server));
     }
 
@@ -78,6 +82,7 @@ impl View {
     pub fn learn_postmaster_started(&mut self) {
         (self.pg.process, self.pg.server, self.pg.control) = (Process::Up, None, None);
         (self.pg.silent_since, self.pg.wal_stuck_since) = (None, None);
+        self.facts.may_be_promoting = false;
     }
 
     /// The postmaster has ended; without having been asked to, unless a job is under way that may stop it.
@@ -93,7 +98,7 @@ impl View {
     pub fn learn_down(&mut self) {
         (self.pg.process, self.pg.server) = (Process::Down, None);
         (self.pg.silent_since, self.pg.wal_stuck_since) = (None, None);
-        self.facts.sync_setting = None;
+        (self.facts.sync_setting, self.facts.may_be_promoting) = (None, false);
     }
 
     /// A job begins, in the place of one that may be under way.

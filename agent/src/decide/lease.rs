@@ -106,7 +106,7 @@ pub(super) fn writable(view: &View) -> bool {
         JobKind::Restart => view.pg.is_primary(),
         _ => false,
     });
-    (view.pg.process == Process::Up && view.pg.is_primary()) || promoting
+    (view.pg.process == Process::Up && (view.pg.is_primary() || view.facts.may_be_promoting)) || promoting
 }
 
 pub(super) fn permit(view: &View) -> Permit {
@@ -273,6 +273,11 @@ mod tests {
         let mut view = primary();
         (view.pg.process, view.pg.server) = (Process::Down, None);
         assert_eq!(permit(&view), Permit::Aside);
+        // A promotion that a former life of the agent has begun may go on.
+        let mut view = replica();
+        lead_by(&mut view, "pg1");
+        view.facts.may_be_promoting = true;
+        assert!(matches!(permit(&view), Permit::Until(_)));
         // It is told before a start or a promotion begins.
         view.job = Some(JobView { kind: JobKind::StartPrimary, since: NOW });
         assert!(matches!(permit(&view), Permit::Until(_)));

@@ -47,7 +47,7 @@ use crate::exit;
 
 /// What to do now. Actions are carried out in order; after each of them the world is looked at again.
 pub fn decide(view: &View, now: Moment) -> Decision {
-    let mut decision = policy(view, now);
+    let mut decision = lead::keep_while_promoting(view, policy(view, now));
     publish::add(view, now, &mut decision);
     for due in [restart::due_within(view), failover::due_within(view)].into_iter().flatten() {
         decision.recheck = decision.recheck.min(due);
