@@ -36,13 +36,15 @@ pub(super) fn without_dcs(view: &View, now: Moment) -> Option<Decision> {
     (demoted && whole && idle).then(|| alone(view, now))
 }
 
-/// While a job runs: only a start that takes too long is ended, so that another node can lead.
+/// While a job runs: only a start that takes too long is ended, so that another node can lead; not in a pause, in which
+/// none would.
 pub(super) fn while_busy(view: &View, cluster: &Cluster, job: &JobView, now: Moment) -> Decision {
     let asked = view.asked.restart.as_ref().and_then(|restart| restart.timeout);
     let limit = asked.unwrap_or(view.settings.primary_start_timeout);
     let mine = cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader));
     let starts = job.kind == JobKind::StartPrimary || (job.kind == JobKind::Restart && view.pg.is_primary());
-    if starts && mine && now.since(job.since) > limit && others_can_lead(view, cluster) {
+    let too_long = starts && mine && now.since(job.since) > limit && !view.settings.pause;
+    if too_long && others_can_lead(view, cluster) {
         let status = format!("the start takes longer than {} s: letting another node lead", limit.as_secs());
         return Decision::act(status, Job::Stop { mode: StopMode::Immediate });
     }
@@ -350,6 +352,9 @@ mod tests {
         let mut view = down(primary(), ControlState::Unclean);
         view.job = Some(JobView { kind: JobKind::StartPrimary, since: crate::clock::Moment(NOW.0 - 300_001) });
         assert_eq!(first(&view), Job::Stop { mode: StopMode::Immediate }.into());
+        let mut paused = view.clone();
+        paused.settings.pause = true;
+        assert!(!wanted(&paused).iter().any(|action| matches!(action, Action::Run(_))));
         view.job.as_mut().unwrap().since = crate::clock::Moment(NOW.0 - 299_000);
         assert_eq!(wanted(&view), []);
     }
