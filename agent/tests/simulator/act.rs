@@ -11,10 +11,9 @@ use crate::event::{Event, Target};
 use crate::world::World;
 use crate::zookeeper::Request;
 
-/// The agent's deadlines: of a request to ZooKeeper (`dcs::REQUEST`), of a peer's answer
-/// (`api::peers::LIMIT`), of an SQL statement on another node (`sql::QUICK`).
+/// The agent's deadlines: of a request to ZooKeeper (`dcs::REQUEST`), of an SQL statement on another node
+/// (`sql::QUICK`).
 const REQUEST: u64 = 3000;
-const PEERS: u64 = 2000;
 const SQL: u64 = 3000;
 
 impl World {
@@ -46,7 +45,7 @@ impl World {
             Action::Chore(chore) => self.chore(node, chore),
             Action::AskPeers(list) => self.ask_peers(node, &list),
             Action::ReadLeaderTimeline(from) => self.ask_leader(node, from),
-            Action::AskFailsafe { .. } => unreachable!("failsafe mode is off"),
+            Action::AskFailsafe { members, call } => self.ask_failsafe(node, &members, call),
             Action::Forget(_) | Action::BeginScheduledRestart => unreachable!("nobody asks for it here"),
             Action::Exit { code, reason } => {
                 self.tell(node, || format!("exits ({code}): {reason}"));
@@ -60,7 +59,8 @@ impl World {
     pub fn write(&mut self, node: usize, mut writes: VecDeque<Write>, then: Vec<Action>) {
         let Some(agent) = self.nodes[node].agent.as_mut().filter(|agent| agent.has_store) else { return };
         let Some(first) = writes.pop_front() else { return };
-        agent.busy.writing = true;
+        let acquires = |write: &Write| matches!(write, Write::AcquireLeader { .. } | Write::ReclaimLeader { .. });
+        (agent.busy.writing, agent.busy.acquiring) = (true, acquires(&first) || writes.iter().any(acquires));
         self.next_write(node, Box::new(Writes { now: first, rest: writes, done: Vec::new(), then }));
     }
 
@@ -82,7 +82,7 @@ impl World {
     }
 
     fn run(&mut self, node: usize, job: Job) {
-        let (kind, now) = (job.kind(), Moment(self.now));
+        let (kind, now) = (job.kind(), Moment(self.clock(node)));
         let running = self.nodes[node].agent.as_ref().and_then(|agent| agent.view.job);
         if running.is_some() {
             if kind != JobKind::Stop {
@@ -90,11 +90,24 @@ impl World {
             }
             self.cancel_job(node);
         }
+        self.stops_in_pause(node, &job);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.view.learn_job_begins(&job, now);
         let known = agent.epoch;
         self.tend_guard(node);
         self.start_job(node, job, known);
+    }
+
+    /// In a pause PostgreSQL is stopped for a switchover only.
+    fn stops_in_pause(&mut self, node: usize, job: &Job) {
+        let asked = |agent: &crate::agent::Agent| {
+            let cluster = agent.view.dcs.cluster.as_ref();
+            cluster.and_then(|cluster| cluster.failover.as_ref()).is_some_and(|failover| !failover.value.is_empty())
+        };
+        let at_ease = self.nodes[node].agent.as_ref().is_some_and(|agent| agent.view.settings.pause && !asked(agent));
+        if at_ease && matches!(job, Job::Stop { .. }) {
+            self.violate(format!("{} stops PostgreSQL in a pause", self.names[node]));
+        }
     }
 
     fn chore(&mut self, node: usize, chore: Chore) {
@@ -160,37 +173,8 @@ impl World {
         self.after(delay, Target::Server(node, epoch), Event::Connect);
     }
 
-    fn ask_peers(&mut self, node: usize, list: &[(String, String)]) {
-        let (now, target, incarnation) = (self.now, self.agent_target(node), self.nodes[node].incarnation);
-        let Some(agent) = &mut self.nodes[node].agent else { return };
-        if std::mem::replace(&mut agent.busy.asking_peers, true) {
-            return;
-        }
-        agent.round += 1;
-        (agent.round_asked, agent.answers) = (Moment(now), Default::default());
-        agent.waiting.clear();
-        let round = agent.round;
-        for (name, _) in list {
-            let Some(peer) = self.names.iter().position(|other| other == name) else { continue };
-            if let Some(agent) = &mut self.nodes[node].agent {
-                agent.answers.insert(peer, None);
-                agent.waiting.insert(peer);
-            }
-            let there = &self.nodes[peer];
-            let refused = there.agent.is_none() && !there.off && !there.paused && self.network.connects(node, peer);
-            let delay = self.network.delay(&mut self.random, node, peer);
-            if refused {
-                self.after(delay, target, Event::Told { round, from: peer, peer: None });
-            } else if self.network.is_open(node, peer) {
-                let there = self.agent_target(peer);
-                self.after(delay, there, Event::Asked { by: node, incarnation, round });
-            }
-        }
-        self.after(PEERS, target, Event::PeersTimeout { round });
-    }
-
     fn ask_leader(&mut self, node: usize, from: Upstream) {
-        let (now, target) = (self.now, self.agent_target(node));
+        let (now, target) = (self.clock(node), self.agent_target(node));
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let leader = agent.view.dcs.cluster.as_ref().and_then(|cluster| cluster.leader.as_ref());
         let Some(created) = leader.map(|leader| leader.created) else { return };

@@ -10,9 +10,11 @@ use labrun_agent::dcs;
 use labrun_agent::decide::{self, Action, Dcs, Decision, Facts, Me, Peer, Pg, Process, Role, View, Write};
 
 use crate::event::{Event, Target};
+use crate::failsafe::Inquiry;
 use crate::guarding::Guard;
 use crate::link::{Client, brief};
 use crate::mutations::{decided, guarded};
+use crate::peers::Asker;
 use crate::world::World;
 use crate::zookeeper::Request;
 
@@ -44,6 +46,11 @@ pub struct Agent {
     pub answers: BTreeMap<usize, Option<Peer>>,
     pub waiting: BTreeSet<usize>,
     pub round_asked: Moment,
+    /// Peers that wait for an answer.
+    pub askers: Vec<Asker>,
+    /// Questions in failsafe mode.
+    pub inquiries: Vec<Inquiry>,
+    pub rounds: u64,
     /// The number of the timer that counts.
     alarm: u64,
     said: String,
@@ -56,6 +63,8 @@ pub struct Agent {
 pub struct Busy {
     pub snapshot: bool,
     pub writing: bool,
+    /// Among what is being written is a request for the lease.
+    pub acquiring: bool,
     pub observing: bool,
     pub inspecting: bool,
     pub asking_peers: bool,
@@ -162,8 +171,8 @@ impl World {
         let config = config(node);
         let at = &self.nodes[node];
         let running = at.server.as_ref().map(|server| server.epoch);
-        let now = self.now;
-        let settings = Settings::new(&config, &self.plan.dynamic);
+        let now = self.clock(node);
+        let settings = Settings::new(&config, at.dynamic.as_ref().unwrap_or(&self.plan.dynamic));
         let data = at.data.seen();
         let role = match (data.system_identifier(), at.data.standby_signal) {
             (None, _) => Role::Uninitialized,
@@ -225,6 +234,9 @@ impl World {
             answers: BTreeMap::new(),
             waiting: BTreeSet::new(),
             round_asked: Moment(0),
+            askers: Vec::new(),
+            inquiries: Vec::new(),
+            rounds: 0,
             alarm: 0,
             said: String::new(),
             decisions: (0, 0),
@@ -232,6 +244,7 @@ impl World {
         self.tell(node, || {
             format!("the agent starts; PostgreSQL {}", if running.is_some() { "runs" } else { "is down" })
         });
+        self.notices_hang_from_now(node);
         let target = self.agent_target(node);
         self.after(1, target, Event::LinkTimer);
         self.after(1, target, Event::Wake(0));
@@ -264,9 +277,10 @@ impl World {
 
     /// SIGTERM.
     pub fn stop_agent(&mut self, node: usize) {
+        let now = Moment(self.clock(node));
         if let Some(agent) = &mut self.nodes[node].agent {
             agent.view.stopping = true;
-            agent.view.facts.leaving_since.get_or_insert(Moment(self.now));
+            agent.view.facts.leaving_since.get_or_insert(now);
             let target = self.agent_target(node);
             self.after(1, target, Event::Wake(u64::MAX));
         }
@@ -286,11 +300,14 @@ impl World {
 
     /// The loop's `step`: looks, decides, acts; then sleeps.
     fn look(&mut self, node: usize) {
-        let now = self.now;
+        let now = self.clock(node);
         self.refresh(node);
         self.tend_guard(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.view.made = Moment(now);
+        let paused = agent.view.settings.pause;
+        self.nodes[node].at_ease = paused;
+        let Some(agent) = &mut self.nodes[node].agent else { return };
         if agent.is_settled(now) {
             agent.decisions = if agent.decisions.0 == now { (now, agent.decisions.1 + 1) } else { (now, 1) };
             let (circles, mutation) = (agent.decisions.1 > CIRCLES, self.plan.mutation);
@@ -305,6 +322,7 @@ impl World {
         } else if let Some(decision) = guarded(self.plan.mutation, &agent.view, Moment(now)) {
             self.act_on(node, decision);
         }
+        self.answer_askers(node);
         match self.nodes[node].agent.as_ref().and_then(|agent| agent.exit) {
             Some(_) => self.leave(node),
             None => self.sleep(node),
@@ -354,7 +372,7 @@ impl World {
     }
 
     fn sleep(&mut self, node: usize) {
-        let (now, target) = (self.now, self.agent_target(node));
+        let (now, target) = (self.clock(node), self.agent_target(node));
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let guard = decide::guard_within(&agent.view, Moment(now)).min(LONGEST);
         let mut until = agent.recheck.min(now + guard.as_millis() as u64).min(agent.look_at());
@@ -367,12 +385,12 @@ impl World {
         agent.awake_until = until.max(now + 1).min(now + LONGEST.as_millis() as u64);
         agent.alarm += 1;
         let alarm = Event::Wake(agent.alarm);
-        self.after(until.saturating_sub(now).max(1), target, alarm);
+        self.after_ticks(node, until.saturating_sub(now).max(1), target, alarm);
     }
 
     /// Starts the looks that are due.
     fn refresh(&mut self, node: usize) {
-        let now = self.now;
+        let now = self.clock(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.notice_silence(now);
         if now >= agent.need.snapshot_at && !agent.busy.snapshot && agent.has_store {
@@ -408,7 +426,7 @@ impl World {
 
     /// SQL: an answer soon, a refusal at once; of a PostgreSQL that hangs, nothing until it goes on.
     fn take_observation(&mut self, node: usize) {
-        let (asked, target) = (self.now, self.agent_target(node));
+        let (asked, target) = (self.clock(node), self.agent_target(node));
         let Some(agent) = &mut self.nodes[node].agent else { return };
         (agent.observing, agent.observing_since) = (asked, asked);
         let limit = decide::patience(&agent.view).as_millis() as u64;

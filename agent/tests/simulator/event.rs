@@ -1,6 +1,7 @@
 //! What can happen, and to whom.
 
 use labrun_agent::cluster::{History, Lsn};
+use labrun_agent::decide::failsafe::Call;
 use labrun_agent::decide::{Chore, Job, Peer, Server as Seen, StopMode, Upstream};
 
 use crate::faults::{Fault, Mend};
@@ -129,6 +130,11 @@ pub enum Event {
         incarnation: u64,
         round: u64,
     },
+    /// The look that a peer's question has waited for takes too long.
+    LookTimeout {
+        by: usize,
+        round: u64,
+    },
     /// `None`: the port is closed.
     Told {
         round: u64,
@@ -138,6 +144,24 @@ pub enum Event {
     /// Who has not answered by now, does not answer.
     PeersTimeout {
         round: u64,
+    },
+    /// POST /failsafe, by a leader.
+    FailsafeAsked {
+        by: usize,
+        incarnation: u64,
+        number: u64,
+        call: Box<Call>,
+    },
+    FailsafeSaid {
+        number: u64,
+        from: usize,
+        said: Result<Option<Lsn>, String>,
+    },
+    /// Who has not answered by now, is asked again, or does not answer.
+    FailsafeTimeout {
+        number: u64,
+        from: usize,
+        tried: u32,
     },
     /// What the leader says of its timelines, if it does, and whether it has our newest one.
     LeaderTimeline {

@@ -19,6 +19,8 @@ pub enum Fault {
     HangPostgres(usize),
     /// The machine stands still, as a suspended virtual one does.
     PauseNode(usize),
+    /// The data directory is lost with all that runs on it.
+    Wipe(usize),
     /// The power fails.
     KillNode(usize),
     /// Nothing from the first station arrives at the second.
@@ -33,6 +35,8 @@ pub enum Fault {
     /// Somebody edits the dynamic configuration.
     SyncNodes(u64),
     Strict(bool),
+    Quorum(bool),
+    Pause(bool),
 }
 
 /// What ends by itself after a while.
@@ -81,7 +85,7 @@ impl World {
             _ => self.random.below(nodes) as usize,
         };
         let other = (node + 1 + self.random.below(nodes - 1) as usize) % nodes as usize;
-        match self.random.below(24) {
+        match self.random.below(if self.plan.pauses { 28 } else { 25 }) {
             0..=2 => Fault::KillPostmaster(node),
             3 | 4 => Fault::KillAgent(node),
             5 | 6 => Fault::StopAgent(node),
@@ -100,14 +104,25 @@ impl World {
             20 => Fault::FreezeZooKeeper,
             21 => Fault::RestartZooKeeper,
             22 => Fault::Switchover(Some(other).filter(|_| self.random.one_in(2))),
-            _ if self.random.one_in(2) => Fault::SyncNodes(self.random.between(1, 2)),
-            _ => Fault::Strict(self.random.one_in(2)),
+            23 => Fault::Wipe(node),
+            _ => self.draw_change(),
+        }
+    }
+
+    /// Of the dynamic configuration.
+    fn draw_change(&mut self) -> Fault {
+        match self.random.below(if self.plan.pauses { 8 } else { 4 }) {
+            0 | 1 => Fault::SyncNodes(self.random.between(1, 2)),
+            2 => Fault::Strict(self.random.one_in(2)),
+            3 => Fault::Quorum(self.random.one_in(2)),
+            _ => Fault::Pause(self.random.percent(70)),
         }
     }
 
     fn inject(&mut self, fault: Fault) {
         self.say("fault", || format!("{fault:?}"));
         self.changed = true;
+        self.forget_rivals();
         let lasts = self.random.delay(200, 15_000).min(60_000);
         let mend = |world: &mut World, mend| world.after(lasts, Target::World, Event::Mend(mend));
         match fault {
@@ -119,7 +134,7 @@ impl World {
                 mend(self, Mend::Agent(node));
             }
             Fault::HangPostgres(node) => {
-                self.nodes[node].server_frozen = self.nodes[node].server.is_some();
+                self.hang(node);
                 mend(self, Mend::Postgres(node));
             }
             Fault::PauseNode(node) => {
@@ -133,6 +148,7 @@ impl World {
                 self.nodes[node].off = true;
                 mend(self, Mend::Power(node));
             }
+            Fault::Wipe(node) => self.wipe(node),
             Fault::Cut(from, to) => {
                 self.network.cut(from, to);
                 mend(self, Mend::Network);
@@ -165,18 +181,57 @@ impl World {
             Fault::Switchover(candidate) => self.ask_for_switchover(candidate),
             Fault::SyncNodes(count) => self.edit_config("synchronous_node_count", json!(count)),
             Fault::Strict(strict) => self.edit_config("synchronous_mode_strict", json!(strict)),
+            Fault::Pause(pause) => self.edit_config("pause", json!(pause)),
+            Fault::Quorum(_) if !self.plan.synchronous => {}
+            Fault::Quorum(quorum) => {
+                let mode = if quorum { json!("quorum") } else { json!(true) };
+                self.edit_config("synchronous_mode", mode);
+            }
         }
+    }
+
+    /// Only where another node that may lead has all that this one has promised: no agent can make up for a lost disk.
+    fn wipe(&mut self, node: usize) {
+        let data = &self.nodes[node].data;
+        let newest = if self.ledger.kept { self.ledger.newest() } else { data.tip };
+        let keys = &self.zookeeper.keys;
+        let optime = keys.status.as_ref().map(|status| status.value.optime).unwrap_or_default();
+        let sync = keys.sync.as_ref().map(|sync| &sync.value).filter(|sync| sync.is_active());
+        // One disk at a time: who has lost his gives no vote, and there is nobody to copy while nobody leads.
+        let others = || (0..self.nodes.len()).filter(|other| *other != node);
+        let all = others().all(|other| self.nodes[other].data.content == Content::Complete);
+        let spare = others().any(|other| {
+            let (name, copy) = (&self.names[other], &self.nodes[other].data);
+            let whole = copy.content == Content::Complete && !copy.rewinding && copy.can_become_consistent(&self.wal);
+            let newest_timeline = self.wal.timeline(copy.tip) == self.wal.timeline(data.tip);
+            let near = self.wal.end(copy.tip) >= optime && newest_timeline && copy.holds(&self.wal, newest);
+            whole && near && sync.is_none_or(|sync| sync.names(name))
+        });
+        // Nor for what it has sent before that, and what no longer holds when it arrives.
+        if !all || !spare || data.content != Content::Complete || self.nodes[node].job.is_some() || self.has_sent(node)
+        {
+            return;
+        }
+        if self.random.one_in(2) {
+            self.kill_agent(node, 1000);
+        }
+        self.kill_server(node, true);
+        self.empty(node);
     }
 
     fn mend(&mut self, mend: Mend) {
         self.say("mend", || format!("{mend:?}"));
         self.changed = true;
         match mend {
-            Mend::Agent(node) => self.nodes[node].agent_frozen = false,
-            Mend::Postgres(node) => self.nodes[node].server_frozen = false,
+            Mend::Agent(node) => {
+                self.nodes[node].agent_frozen = false;
+                self.notices_hang_from_now(node);
+            }
+            Mend::Postgres(node) => self.end_hang(node),
             Mend::Node(node) => {
                 self.nodes[node].paused = false;
                 self.grace(node);
+                self.notices_hang_from_now(node);
             }
             Mend::Power(node) => {
                 if self.nodes[node].off {
@@ -191,7 +246,7 @@ impl World {
     }
 
     /// The data is that of the cluster, and not of one that is still being made.
-    fn is_announced(&self, node: usize) -> bool {
+    pub fn is_announced(&self, node: usize) -> bool {
         let data = &self.nodes[node].data;
         let initialize = self.zookeeper.keys.initialize.as_ref();
         let known = initialize.and_then(|initialize| initialize.system_identifier());
@@ -202,6 +257,7 @@ impl World {
     fn write_somewhere(&mut self) {
         let pause = self.random.between(1, 2 * self.plan.write_pause);
         self.after(pause, Target::World, Event::Write);
+        self.watch_sync_lag();
         for node in 0..self.nodes.len() {
             if self.nodes[node].is_writable() && self.is_announced(node) {
                 let size = if self.random.one_in(50) { 1 << 21 } else { self.random.between(4, 40) * 8 };
@@ -218,14 +274,18 @@ impl World {
     fn end_faults(&mut self) {
         self.say("world", || "all faults end".into());
         self.faults_ended = true;
+        if self.plan.pauses {
+            self.edit_config("pause", json!(false));
+        }
         self.network.heal();
         self.zookeeper_frozen = false;
         for node in 0..self.nodes.len() {
             if self.nodes[node].paused {
                 self.grace(node);
             }
+            self.end_hang(node);
             let at = &mut self.nodes[node];
-            (at.agent_frozen, at.server_frozen, at.paused) = (false, false, false);
+            (at.agent_frozen, at.paused) = (false, false);
             if self.nodes[node].off {
                 self.mend(Mend::Power(node));
             }

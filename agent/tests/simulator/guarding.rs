@@ -68,8 +68,14 @@ impl World {
         }
     }
 
+    fn guards_in_pause(&mut self, node: usize) {
+        if self.nodes[node].at_ease {
+            self.violate(format!("the guard of {} stops PostgreSQL in a pause", self.names[node]));
+        }
+    }
+
     fn guard_hears(&mut self, node: usize, of: u64, mut event: Happens) {
-        let now = Moment(self.now);
+        let now = Moment(self.clock(node));
         loop {
             let Some(guard) = self.nodes[node].guards.iter_mut().find(|guard| guard.of == of) else { return };
             if let Happens::Order(order) = event {
@@ -80,11 +86,13 @@ impl World {
                     guard.alarm += 1;
                     let alarm = Event::GuardAlarm(guard.alarm);
                     if let Some(until) = until {
-                        self.after(until.0.saturating_sub(self.now).max(1), Target::Guard(node, of), alarm);
+                        let ticks = until.0.saturating_sub(now.0).max(1);
+                        self.after_ticks(node, ticks, Target::Guard(node, of), alarm);
                     }
                     return;
                 }
                 Step::Quit => {
+                    self.guards_in_pause(node);
                     self.tell(node, || "the guard stops PostgreSQL at once".into());
                     if let Some(target) = self.server_target(node) {
                         self.after(1, target, Event::Stop(StopMode::Immediate));
@@ -94,6 +102,7 @@ impl World {
                 Step::Kill => {
                     let some = self.nodes[node].server.is_some();
                     if some {
+                        self.guards_in_pause(node);
                         self.tell(node, || "the guard kills PostgreSQL".into());
                         self.kill_server(node, false);
                     }

@@ -1,16 +1,14 @@
 //! What each event changes in what the agent knows (agent: `agent::handle`).
 
 use labrun_agent::clock::Moment;
-use labrun_agent::cluster::{Cluster, History, MemberRole};
+use labrun_agent::cluster::{Cluster, History};
 use labrun_agent::config::Settings;
-use labrun_agent::decide::{
-    self, Action, Chore, Job, JobKind, LeaderTimeline, Peer, Peers, Role, Server as Seen, Upstream, Write,
-};
+use labrun_agent::decide::{Action, Chore, Job, JobKind, LeaderTimeline, Role, Server as Seen, Upstream, Write};
 
 use crate::act::name;
 use crate::agent::{Purpose, Writes};
 use crate::data::Content;
-use crate::event::{Event, Target};
+use crate::event::Event;
 use crate::link::Heard;
 use crate::world::World;
 use crate::zookeeper::{Outcome, Reply};
@@ -42,8 +40,14 @@ impl World {
                 return false;
             }
             Event::ChoreEnded { chore, epoch } => self.chore_done(node, chore, epoch),
-            Event::Asked { by, incarnation, round } => {
-                self.tell_peer(node, by, incarnation, round);
+            Event::Asked { by, incarnation, round } => self.asked_by_peer(node, by, incarnation, round),
+            Event::FailsafeAsked { by, incarnation, number, call } => {
+                self.failsafe_asked(node, by, incarnation, number, *call);
+            }
+            Event::FailsafeSaid { number, from, said } => return self.failsafe_said(node, number, from, said),
+            Event::FailsafeTimeout { number, from, tried } => return self.failsafe_timeout(node, number, from, tried),
+            Event::LookTimeout { by, round } => {
+                self.look_timeout(node, by, round);
                 return false;
             }
             Event::Told { round, from, peer } => return self.told(node, round, from, peer.map(|peer| *peer)),
@@ -55,7 +59,7 @@ impl World {
     }
 
     fn heard(&mut self, node: usize, heard: Heard) -> bool {
-        let now = self.now;
+        let now = self.clock(node);
         let lost = match heard {
             Heard::Answer { id, reply } => return self.answered(node, id, reply),
             Heard::Connected { session, timeout } => {
@@ -132,8 +136,9 @@ impl World {
     }
 
     fn snapshot(&mut self, node: usize, sent: u64, cluster: Cluster) {
-        let now = self.now;
-        let Some(agent) = &mut self.nodes[node].agent else { return };
+        let now = self.clock(node);
+        let at = &mut self.nodes[node];
+        let Some(agent) = &mut at.agent else { return };
         agent.busy.snapshot = false;
         agent.need.snapshot = agent.need.snapshot && agent.need.snapshot_at <= now;
         agent.view.dcs.session_until = Moment(sent + agent.view.dcs.session_timeout);
@@ -141,13 +146,19 @@ impl World {
         if let Some(dynamic) = cluster.config.as_ref().filter(|_| version != agent.applied) {
             agent.view.settings = Settings::new(&agent.config, &dynamic.value.0);
             agent.applied = version;
+            at.dynamic = Some(dynamic.value.0.clone());
         }
         agent.need.observation |= agent.view.learn_cluster(cluster, Moment(now));
         agent.view.dcs.reachable = agent.has_store;
+        if agent.view.dcs.reachable && agent.view.leads() {
+            // What the members have granted is needed no more.
+            agent.view.dcs.failsafe_until = Moment::default();
+            agent.view.facts.failsafe_refusals = 0;
+        }
     }
 
     fn snapshot_failed(&mut self, node: usize) {
-        let now = self.now;
+        let now = self.clock(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.busy.snapshot = false;
         agent.view.dcs.reachable = false;
@@ -156,9 +167,9 @@ impl World {
     }
 
     fn written(&mut self, node: usize, writes: Writes, all: bool) {
-        let now = self.now;
+        let now = self.clock(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
-        agent.busy.writing = false;
+        (agent.busy.writing, agent.busy.acquiring) = (false, false);
         for (write, zxid) in writes.done {
             agent.view.learn_written(&write, Some(zxid), Moment(now));
         }
@@ -227,7 +238,7 @@ impl World {
     }
 
     fn postmaster_ended(&mut self, node: usize, epoch: u64) {
-        let now = Moment(self.now);
+        let now = Moment(self.clock(node));
         let Some(agent) = self.nodes[node].agent.as_mut().filter(|agent| agent.epoch == Some(epoch)) else { return };
         agent.epoch = None;
         agent.view.learn_postmaster_ended(now);
@@ -241,7 +252,7 @@ impl World {
     }
 
     fn job_done(&mut self, node: usize, number: u64, job: Job, result: Result<(), String>) {
-        let now = Moment(self.now);
+        let now = Moment(self.clock(node));
         if self.nodes[node].jobs != number {
             return;
         }
@@ -296,48 +307,6 @@ impl World {
         agent.busy.chores.remove(name(&chore));
         agent.need.observation = true;
         agent.view.learn_chore_done(&chore, end);
-    }
-
-    /// GET <api_url>: what the last view says, without asking anybody.
-    fn tell_peer(&mut self, node: usize, by: usize, incarnation: u64, round: u64) {
-        if !self.network.is_open(node, by) {
-            return;
-        }
-        let Some(agent) = &self.nodes[node].agent else { return };
-        let data = decide::member(&agent.view);
-        let server = agent.view.pg.server.as_ref().filter(|_| data.is_running());
-        let peer = Peer {
-            is_primary: server.is_some_and(|server| !server.in_recovery) || data.role == MemberRole::Primary.as_str(),
-            position: server.map(Seen::position),
-            timeline: server.map(|server| server.timeline),
-            may_lead: data.may_lead(),
-            priority: data.failover_priority(),
-        };
-        let delay = self.network.delay(&mut self.random, node, by);
-        let target = Target::Agent(by, incarnation);
-        self.after(delay, target, Event::Told { round, from: node, peer: Some(Box::new(peer)) });
-    }
-
-    fn told(&mut self, node: usize, round: u64, from: usize, peer: Option<Peer>) -> bool {
-        let Some(agent) = &mut self.nodes[node].agent else { return false };
-        if agent.round != round || !agent.busy.asking_peers {
-            return false;
-        }
-        agent.waiting.remove(&from);
-        agent.answers.insert(from, peer);
-        agent.waiting.is_empty() && self.peers_timeout(node, round)
-    }
-
-    fn peers_timeout(&mut self, node: usize, round: u64) -> bool {
-        let names = self.names.clone();
-        let Some(agent) = &mut self.nodes[node].agent else { return false };
-        if agent.round != round || !std::mem::take(&mut agent.busy.asking_peers) {
-            return false;
-        }
-        let answers = std::mem::take(&mut agent.answers);
-        let answers = answers.into_iter().map(|(peer, answer)| (names[peer].clone(), answer)).collect();
-        agent.view.peers = Some(Peers { asked: agent.round_asked, answers });
-        true
     }
 
     fn leader_timeline(&mut self, node: usize, upstream: Upstream, created: i64, told: Option<(u32, History, bool)>) {

@@ -171,6 +171,9 @@ impl World {
             if self.nodes[node].server.is_some() {
                 return self.end_job(node, Err("another postmaster runs"));
             }
+            if !self.nodes[node].data.is_usable() {
+                return self.end_job(node, Err("there is no data directory"));
+            }
             let upstream = match how {
                 StartAs::Primary => None,
                 StartAs::Standby(upstream) => upstream.as_ref().and_then(|upstream| self.node_at(upstream)),
@@ -250,6 +253,9 @@ impl World {
         match self.server(node).filter(|server| server.epoch == running.epoch) {
             None => self.end_job(node, Err("PostgreSQL ended while it was promoted")),
             Some(_) if running.step == 0 => {
+                if !self.faults_ended && self.random.percent(self.plan.failed_promotions) {
+                    return self.end_job(node, Err("the pre_promote script has ended with 1"));
+                }
                 self.promote(node);
                 self.next_step(node, LOOK);
             }
@@ -264,7 +270,7 @@ impl World {
             return self.next_step(node, duration);
         }
         let data = &mut self.nodes[node].data;
-        if !data.can_become_consistent(&self.wal) {
+        if !data.is_usable() || !data.can_become_consistent(&self.wal) {
             return self.end_job(node, Err("WAL ends before consistent recovery point"));
         }
         if data.state != ControlState::ShutDown {
@@ -284,6 +290,7 @@ impl World {
         let (mine, theirs) = (self.nodes[node].data.clone(), self.nodes[source].data.clone());
         let same_timeline = self.wal.timeline(mine.checkpoint) == self.wal.timeline(theirs.checkpoint);
         match running.step {
+            _ if !mine.is_usable() => self.end_job(node, Err("pg_rewind: there is no data directory")),
             0 if !self.nodes[node].data.rewinding => {
                 // There is one marker, which says nothing of a bootstrap any more.
                 (self.nodes[node].data.rewinding, self.nodes[node].data.content) = (true, Content::Complete);

@@ -144,10 +144,10 @@ impl World {
         self.send_wal(node);
     }
 
-    /// A node that begins to take writes must have all that was promised.
+    /// A node that begins to take writes must have all that was promised. (Nobody can write to a cluster in the making.)
     fn takes_over(&mut self, node: usize) {
         let newest = self.ledger.newest();
-        if self.ledger.kept && !self.nodes[node].data.holds(&self.wal, newest) {
+        if self.ledger.kept && self.is_announced(node) && !self.nodes[node].data.holds(&self.wal, newest) {
             let end = self.wal.end(newest);
             self.violate(format!("{} becomes a primary without the commit acknowledged at {end}", self.names[node]));
         }
@@ -215,7 +215,7 @@ impl World {
     pub fn end_server(&mut self, node: usize) {
         self.hang_up(node);
         let Some(server) = self.nodes[node].server.take() else { return };
-        self.nodes[node].server_frozen = false;
+        self.end_hang(node);
         self.changed = true;
         self.tell(node, || "postgres: has ended".into());
         self.break_observation(node);

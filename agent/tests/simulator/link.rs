@@ -9,7 +9,7 @@ use labrun_agent::decide::Write;
 
 use crate::event::{Event, Target};
 use crate::world::World;
-use crate::zookeeper::{Reply, Request};
+use crate::zookeeper::{Outcome, Reply, Request};
 
 /// One connection. Both queues keep their order; what meets a cut waits.
 pub struct Link {
@@ -97,6 +97,13 @@ impl World {
         self.after(at - now, Target::ZooKeeper, Event::Arrival { link });
     }
 
+    /// Requests of this node are on their way, or wait for a connection.
+    pub fn has_sent(&self, node: usize) -> bool {
+        let waits = |client: &Client| !client.outbox.is_empty();
+        let coming = |link: &Link| link.node == node && !link.closed_by_server && !link.to_server.is_empty();
+        self.links.iter().any(coming) || self.nodes[node].agent.as_ref().is_some_and(|agent| waits(&agent.client))
+    }
+
     pub fn on_zookeeper(&mut self, event: Event) {
         match event {
             Event::Arrival { link } => self.arrival(link),
@@ -129,6 +136,9 @@ impl World {
         if let Request::Write { name, write } = &sent.message {
             self.trace.say(self.now, "zk", || format!("{name}: {} -> {reply:?}", brief(write)));
             self.changed = true;
+            if *write == Write::ReleaseLeader && matches!(reply, Reply::Written(Outcome::Done(_))) {
+                self.lease.released_by = Some(node);
+            }
         }
         if let Reply::Connected { session, .. } = reply {
             self.links.iter_mut().filter(|l| l.session == Some(session)).for_each(|l| l.closed_by_server = true);

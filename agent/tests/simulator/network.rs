@@ -40,6 +40,16 @@ impl Network {
         self.slow.fill(USUAL);
     }
 
+    /// Nothing is cut or slow.
+    pub fn is_whole(&self) -> bool {
+        !self.cut.contains(&true) && self.slow.iter().all(|way| *way == USUAL)
+    }
+
+    /// What is sent this way arrives, and in the usual time.
+    pub fn is_usual(&self, from: usize, to: usize) -> bool {
+        self.is_open(from, to) && self.slow[from * self.stations + to] == USUAL
+    }
+
     pub fn is_open(&self, from: usize, to: usize) -> bool {
         !self.cut[from * self.stations + to]
     }

@@ -1,13 +1,18 @@
 //! A machine: a data directory, a PostgreSQL, an agent.
 
+use serde_json::{Map, Value};
+
 use crate::agent::Agent;
+use crate::clock::Clock;
 use crate::data::Data;
 use crate::guarding::Guard;
+use crate::hangs::Hang;
 use crate::jobs::Running;
 use crate::server::Server;
 use crate::wal::Wal;
 
 pub struct Node {
+    pub clock: Clock,
     pub data: Data,
     /// Data directories that a new copy replaces, until that copy streams.
     pub aside: Vec<Data>,
@@ -16,13 +21,20 @@ pub struct Node {
     pub epochs: u64,
     pub agent: Option<Agent>,
     pub guards: Vec<Guard>,
+    /// The dynamic configuration that the agent has last put aside (`patroni.dynamic.json`).
+    pub dynamic: Option<Map<String, Value>>,
+    /// Its agent, or the last one that it had, knows of a pause.
+    pub at_ease: bool,
     /// How often the agent was started.
     pub incarnation: u64,
     /// The program that the agent has started and waits for.
     pub job: Option<Running>,
     pub jobs: u64,
+    /// The leader that it has agreed to follow in failsafe mode, and when: what its agent may have forgotten.
+    pub agreed: Option<(usize, u64)>,
     pub agent_frozen: bool,
     pub server_frozen: bool,
+    pub hang: Option<Hang>,
     /// The whole machine stands still.
     pub paused: bool,
     /// The whole machine is off.
@@ -32,19 +44,24 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(wal: &Wal) -> Node {
+    pub fn new(wal: &Wal, clock: Clock) -> Node {
         Node {
+            clock,
             data: Data::empty(wal),
             aside: Vec::new(),
             server: None,
             epochs: 0,
             agent: None,
             guards: Vec::new(),
+            dynamic: None,
+            at_ease: false,
             incarnation: 0,
             job: None,
             jobs: 0,
+            agreed: None,
             agent_frozen: false,
             server_frozen: false,
+            hang: None,
             paused: false,
             off: false,
             unguarded_until: 0,

@@ -13,6 +13,7 @@ pub struct Plan {
     /// ZooKeeper's tickTime, in milliseconds.
     pub tick: u64,
     pub dynamic: Map<String, Value>,
+    /// Acknowledged commits are promised to survive: synchronous mode, plain or by a quorum.
     pub synchronous: bool,
     pub use_slots: bool,
     /// pg_rewind works with a leader as its source (agent: `LeaderTimeline::can_be_source`).
@@ -21,6 +22,12 @@ pub struct Plan {
     pub stop_timeout: Option<u64>,
     /// In percent of all jobs: those that take much longer.
     pub slow_jobs: u64,
+    /// In percent of all promotions: those that a `pre_promote` script keeps from beginning.
+    pub failed_promotions: u64,
+    /// Somebody pauses the cluster, and resumes it.
+    pub pauses: bool,
+    /// The nodes' clocks run at different rates.
+    pub wrong_clocks: bool,
     /// Average pause between two writes of clients, in milliseconds.
     pub write_pause: u64,
     /// Average pause between two faults, in milliseconds.
@@ -35,6 +42,7 @@ impl Plan {
     pub fn draw(random: &mut Random, mutation: Option<Mutation>) -> Plan {
         let nodes = random.pick(&[2, 2, 3, 3, 3, 3, 4, 5]);
         let synchronous = !random.one_in(5);
+        let quorum = synchronous && random.one_in(3);
         let sync_node_count = if nodes > 2 && random.one_in(3) { 2 } else { 1 };
         let use_slots = !random.one_in(4);
         let primary_stop_timeout = random.pick(&[0, 0, 5]);
@@ -44,9 +52,11 @@ impl Plan {
             "retry_timeout": 5,
             "maximum_lag_on_failover": random.pick(&[1 << 20, 1 << 20, 1 << 12]),
             "check_timeline": random.one_in(3),
+            "failsafe_mode": random.one_in(4),
+            "maximum_lag_on_syncnode": random.pick(&[-1, -1, 1 << 20, 1 << 14]),
             "primary_start_timeout": random.pick(&[300, 300, 5, 0]),
             "primary_stop_timeout": primary_stop_timeout,
-            "synchronous_mode": synchronous,
+            "synchronous_mode": if quorum { json!("quorum") } else { json!(synchronous) },
             "synchronous_mode_strict": random.one_in(4),
             "synchronous_node_count": sync_node_count,
             "postgresql": {
@@ -66,6 +76,9 @@ impl Plan {
             can_be_source: !random.one_in(8),
             stop_timeout: (primary_stop_timeout > 0 && synchronous).then_some(primary_stop_timeout * 1000),
             slow_jobs: random.pick(&[0, 5, 30]),
+            failed_promotions: random.pick(&[0, 0, 0, 20]),
+            pauses: random.one_in(4),
+            wrong_clocks: random.one_in(2),
             write_pause: random.pick(&[50, 200, 1000]),
             fault_pause: random.pick(&[2000, 5000, 12_000]),
             faults_last: random.pick(&[20_000, 40_000, 80_000]),
@@ -82,7 +95,14 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} nodes, tick {} ms, {}", self.nodes, self.tick, Value::Object(self.dynamic.clone()))?;
-        write!(f, "; {} % slow jobs, a write every {} ms", self.slow_jobs, self.write_pause)?;
+        write!(
+            f,
+            "; {} % slow jobs, {} % failed promotions{}",
+            self.slow_jobs,
+            self.failed_promotions,
+            if self.pauses { ", pauses" } else { "" }
+        )?;
+        write!(f, ", a write every {} ms", self.write_pause)?;
         write!(f, ", a fault every {} ms for {} ms", self.fault_pause, self.faults_last)
     }
 }

@@ -43,6 +43,8 @@ pub struct Server {
     pub commits: VecDeque<Spot>,
     /// The checkpoint after the promotion is done.
     pub checkpointed: bool,
+    /// The standby that commits wait for although it lags too far behind, and since when.
+    pub lags: Option<(usize, u64)>,
     /// A stop waits for these standbys to have the shutdown checkpoint.
     pub shutdown: Option<Spot>,
 }
@@ -82,6 +84,7 @@ impl Server {
             names_obeyed: data.sync_names.clone(),
             commits: VecDeque::new(),
             checkpointed: true,
+            lags: None,
             shutdown: None,
         }
     }
@@ -126,11 +129,13 @@ impl Server {
         (mine as i32 + 1, if chosen { "sync" } else { "potential" })
     }
 
-    /// The names that every commit waits for.
-    pub fn required(&self) -> Vec<String> {
+    /// What the setting in force promises: of how many of these standbys every commit waits for. Of any (`*`) is no
+    /// promise that anybody could rely on.
+    pub fn promise(&self) -> (usize, Vec<String>) {
         let setting = SyncNames::parse(&self.names_obeyed);
-        let all = setting.count >= setting.listed.len() && !setting.listed.iter().any(|name| name == "*");
-        if all { setting.listed } else { Vec::new() }
+        let anybody = setting.listed.iter().any(|name| name == "*");
+        let listed = if anybody { Vec::new() } else { setting.listed };
+        (setting.count.min(listed.len()), listed)
     }
 }
 
@@ -196,10 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_list_requires_everybody_in_it() {
-        assert_eq!(primary("2 (pg2,pg3)", [0; 2]).required(), ["pg2", "pg3"]);
-        assert!(primary("FIRST 1 (pg2,pg3)", [0; 2]).required().is_empty());
-        assert!(primary("*", [0; 2]).required().is_empty());
-        assert_eq!(primary("pg2", [0; 2]).required(), ["pg2"]);
+    fn a_setting_promises_so_many_of_those_that_it_names() {
+        let promise = |names: &str| primary(names, [0; 2]).promise();
+        let both = || vec!["pg2".to_owned(), "pg3".to_owned()];
+        assert_eq!(promise("2 (pg2,pg3)"), (2, both()));
+        assert_eq!(promise("FIRST 1 (pg2,pg3)"), (1, both()));
+        assert_eq!(promise("ANY 1 (pg2,pg3)"), (1, both()));
+        assert_eq!(promise("ANY 1 (*)"), (0, Vec::new()));
+        assert_eq!(promise("pg2"), (1, vec!["pg2".to_owned()]));
     }
 }

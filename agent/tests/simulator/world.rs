@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::clock::Clock;
 use crate::event::{Event, Target};
 use crate::ledger::Ledger;
 use crate::link::Link;
 use crate::network::Network;
 use crate::node::Node;
 use crate::plan::Plan;
+use crate::races::Lease;
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::wal::Wal;
@@ -21,6 +23,7 @@ pub struct World {
     pub random: Random,
     pub wal: Wal,
     pub ledger: Ledger,
+    pub lease: Lease,
     pub network: Network,
     pub zookeeper: ZooKeeper,
     pub zookeeper_frozen: bool,
@@ -69,7 +72,7 @@ impl Ord for Scheduled {
 }
 
 impl World {
-    pub fn new(seed: u64, plan: Plan, random: Random, trace: bool) -> World {
+    pub fn new(seed: u64, plan: Plan, mut random: Random, trace: bool) -> World {
         let names: Vec<String> = (1..=plan.nodes).map(|i| format!("pg{i}")).collect();
         let wal = Wal::new();
         let mut world = World {
@@ -78,8 +81,9 @@ impl World {
             zookeeper: ZooKeeper::new(plan.tick),
             zookeeper_frozen: false,
             links: Vec::new(),
-            nodes: (0..plan.nodes).map(|_| Node::new(&wal)).collect(),
+            nodes: (0..plan.nodes).map(|_| Node::new(&wal, Clock::draw(&mut random, plan.wrong_clocks))).collect(),
             ledger: Ledger::new(&wal, plan.synchronous),
+            lease: Lease::default(),
             wal,
             names,
             random,
