@@ -270,6 +270,21 @@ fn a_check_that_cannot_fail() {
 }
 
 #[test]
+fn operations_that_lack_something() {
+    let steps = "steps:
+  - operate: {do: restart, on: leader, to: replica}
+  - operate: {do: configure, on: leader}
+  - operate: {do: configure, on: leader, set: {}}
+  - operate: {do: switchover, on: leader, to: leader, set: {ttl: 30}}
+  - operate: {do: reinitialize, on: proxy, expect_status: 200}
+  - operate: {do: configure, on: leader, set: {ttl: \"{{ params.tll }}\"}}
+";
+    let copy = Copy::new().edit("checks/reads.yaml", "steps:\n", steps);
+    let shape = [Code::FaultShape; 6];
+    told!(copy, "operations", [&shape[..], &[Code::UnknownName]].concat());
+}
+
+#[test]
 fn unknown_files_and_checks() {
     let copy = Copy::new()
         .lab("use: reads", "use: read")

@@ -122,11 +122,13 @@ fn credentials(submission: &Submission) -> Credentials {
     let of_image = submission.members.iter().find_map(|member| {
         member.service.as_ref().and_then(|service| service.environment.get("POSTGRES_PASSWORD").cloned())
     });
+    let rest = |key: &str| text(submission, &["restapi", "authentication", key]);
     Credentials {
         superuser: read("superuser", "username").unwrap_or_else(|| "postgres".to_owned()),
         superuser_password: read("superuser", "password").or(of_image).unwrap_or_default(),
         replication: read("replication", "username").unwrap_or_else(|| "replicator".to_owned()),
         replication_password: read("replication", "password").unwrap_or_default(),
+        rest: rest("username").zip(rest("password")),
     }
 }
 

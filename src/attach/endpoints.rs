@@ -150,6 +150,7 @@ pub fn read(path: &Path) -> Result<Cluster, AttachError> {
             superuser_password: password,
             replication: String::new(),
             replication_password: String::new(),
+            rest: None,
         },
         topology: topology(&file),
         nodes,

@@ -103,6 +103,7 @@ mod tests {
                 superuser_password: String::new(),
                 replication: String::new(),
                 replication_password: String::new(),
+                rest: None,
             },
             nodes,
             topology: Topology { defaults: Default::default(), network: Default::default(), nodes: Default::default() },

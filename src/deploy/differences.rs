@@ -106,6 +106,7 @@ mod tests {
                 superuser_password: "hidden-1".into(),
                 replication: "replicator".into(),
                 replication_password: "hidden-2".into(),
+                rest: None,
             },
             timing: Timing {
                 ttl_ms: 1,

@@ -64,6 +64,7 @@ fn plan() -> Plan {
             superuser_password: "postgres".into(),
             replication: "replicator".into(),
             replication_password: "rep-pass".into(),
+            rest: None,
         },
         timing: Timing {
             ttl_ms: 30_000,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -43,8 +43,20 @@ pub async fn ask(
     login: Option<(&str, &str)>,
     limit: Duration,
 ) -> Result<Answer, ObserveError> {
+    send(method, address, path, login, String::new(), limit).await
+}
+
+/// The same with a body, JSON where there is one.
+pub async fn send(
+    method: Method,
+    address: SocketAddr,
+    path: &str,
+    login: Option<(&str, &str)>,
+    body: String,
+    limit: Duration,
+) -> Result<Answer, ObserveError> {
     let what = format!("{method} http://{address}{path}");
-    tokio::time::timeout(limit, exchange(&what, method, address, path, login))
+    tokio::time::timeout(limit, exchange(&what, method, (address, path), login, body))
         .await
         .unwrap_or(Err(ObserveError::TimedOut { what: what.clone(), ms: limit.as_millis() }))
 }
@@ -57,9 +69,9 @@ pub async fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<Ans
 async fn exchange(
     what: &str,
     method: Method,
-    address: SocketAddr,
-    path: &str,
+    (address, path): (SocketAddr, &str),
     login: Option<(&str, &str)>,
+    body: String,
 ) -> Result<Answer, ObserveError> {
     let unreachable = |why: String| ObserveError::Unreachable { what: what.to_owned(), why };
     let stream = TcpStream::connect(address).await.map_err(|error| unreachable(error.to_string()))?;
@@ -76,8 +88,11 @@ async fn exchange(
         if let Some((user, password)) = login {
             request = request.header("authorization", format!("Basic {}", base64(&format!("{user}:{password}"))));
         }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
         let request = request
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(Bytes::from(body)))
             .map_err(|error| ObserveError::Garbage { what: what.to_owned(), why: error.to_string() })?;
         let response = sender.send_request(request).await.map_err(|error| unreachable(error.to_string()))?;
         let status = response.status().as_u16();

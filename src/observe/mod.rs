@@ -1,7 +1,7 @@
 //! Looking at a deployment from outside: the clients for SQL, REST, ZooKeeper and HAProxy's statistics, and the
 //! [`ClusterView`] that lays what they say side by side.
 //!
-//! Nothing here changes the cluster, and nothing here waits without a deadline.
+//! Nothing here changes the cluster by itself, and nothing here waits without a deadline.
 
 pub mod cluster;
 pub mod dcs;

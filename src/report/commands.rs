@@ -57,6 +57,11 @@ pub fn of(fact: &Fact, run: &Run, project: &Project) -> Command {
                     .then(|| format!("docker {fault} {name}"))
             }),
         },
+        Source::Operation { method, url, body, .. } => {
+            let send = |url: &str| format!("curl -s -X {method} {} -d {}", quoted(url), quoted(body));
+            let published = fact.node.as_deref().and_then(|node| published_url(run, project, node, url));
+            Command { labrun: Some(send(url)), by_hand: published.map(|url| send(&url)) }
+        }
         Source::Workload { .. } => Command { labrun: None, by_hand: None },
     }
 }

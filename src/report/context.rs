@@ -341,6 +341,7 @@ fn source_word(source: &Source) -> &'static str {
         Source::Exec { .. } => "exec",
         Source::Logs { .. } => "log",
         Source::Fault { .. } => "fault",
+        Source::Operation { .. } => "REST",
         Source::Workload { .. } => "workload",
     }
 }

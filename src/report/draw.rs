@@ -201,11 +201,15 @@ impl Artist {
     }
 
     fn mark(&self, fact: &Fact) -> Option<Mark> {
-        let Source::Fault { fault, .. } = &fact.source else { return None };
+        let word = match &fact.source {
+            Source::Fault { fault, .. } => fault,
+            Source::Operation { operation, .. } => operation,
+            _ => return None,
+        };
         let node = fact.node.as_deref()?;
         // The fact is recorded when the fault was seen to have taken effect; its value says when it was injected.
         let at = fact.value.get("at").and_then(serde_json::Value::as_u64).unwrap_or(fact.at_ms);
-        Some(Mark { at, text: format!("{} {node}", self.words().fault(fault)) })
+        Some(Mark { at, text: format!("{} {node}", self.words().fault(word)) })
     }
 
     fn lane(&self, node: &NodeFacts) -> Option<Lane> {
@@ -255,12 +259,13 @@ impl Artist {
         self.show(&format!("{}-{}-outage", scope.part, scope.check), &self.words().picture.outage, svg)
     }
 
-    /// The fault that a check injected first.
+    /// The fault that a check injected first, or what it had an agent do.
     pub fn fault_kind(&self, scope: &Scope) -> &str {
         let prefix = format!("{}/{}/", scope.part, scope.check);
         let faults = self.run().facts.iter().filter(|fact| fact.scope.starts_with(&prefix));
         let mut kinds = faults.filter_map(|fact| match &fact.source {
             Source::Fault { fault, .. } => Some(fault.as_str()),
+            Source::Operation { operation, .. } if operation == "switchover" => Some(operation.as_str()),
             _ => None,
         });
         kinds.next().unwrap_or_default()

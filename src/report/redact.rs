@@ -73,6 +73,7 @@ fn mask_fact(fact: &mut Fact, secrets: &[String]) {
         Source::Sql { statement: text, .. } | Source::Http { url: text, .. } | Source::Fault { command: text, .. } => {
             mask(text, secrets);
         }
+        Source::Operation { body, .. } => mask(body, secrets),
         Source::Exec { argv } => argv.iter_mut().for_each(|word| mask(word, secrets)),
         Source::Dcs { .. } | Source::Haproxy { .. } | Source::Logs { .. } => {}
         Source::Cluster | Source::Workload { .. } => {}

@@ -110,11 +110,13 @@ pub fn credentials(fragment: &Map<String, Value>) -> Credentials {
         let value = at(fragment, &["postgresql", "authentication", user, key]).and_then(Value::as_str);
         value.unwrap_or(default).to_owned()
     };
+    let rest = |key: &str| Some(at(fragment, &["restapi", "authentication", key])?.as_str()?.to_owned());
     Credentials {
         superuser: read("superuser", "username", "postgres"),
         superuser_password: read("superuser", "password", ""),
         replication: read("replication", "username", "replicator"),
         replication_password: read("replication", "password", ""),
+        rest: rest("username").zip(rest("password")),
     }
 }
 

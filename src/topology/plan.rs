@@ -147,6 +147,9 @@ pub struct Credentials {
     pub replication: String,
     /// Its password.
     pub replication_password: String,
+    /// Name and password that the agents' REST API asks for where it is told to change something, if it does.
+    #[serde(default)]
+    pub rest: Option<(String, String)>,
 }
 
 impl std::fmt::Debug for Credentials {

@@ -74,6 +74,17 @@ pub enum Source {
         /// The command that does the same by hand (`labrun stop pg-master`).
         command: String,
     },
+    /// From what an agent was asked to do by its REST API.
+    Operation {
+        /// What (`switchover`).
+        operation: String,
+        /// The method.
+        method: String,
+        /// The URL.
+        url: String,
+        /// What was sent, as JSON.
+        body: String,
+    },
     /// From the clients of a workload.
     Workload {
         /// The workload's name.

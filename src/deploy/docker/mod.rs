@@ -76,7 +76,8 @@ pub fn base_images(plan: &Plan) -> BTreeSet<&str> {
 pub fn can_become(there: &Plan, asked: &Plan) -> bool {
     let shape = |plan: &Plan| {
         let nodes: Vec<_> = plan.nodes.iter().map(|node| (node.name.clone(), kind(node), node.address)).collect();
-        let Credentials { superuser, superuser_password, replication, replication_password } = plan.credentials.clone();
+        let Credentials { superuser, superuser_password, replication, replication_password, rest: _ } =
+            plan.credentials.clone();
         let users = [superuser, superuser_password, replication, replication_password];
         (nodes, users, plan.lab.clone(), plan.scope.clone(), plan.namespace.clone())
     };

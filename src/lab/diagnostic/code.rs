@@ -71,7 +71,7 @@ pub enum Code {
     Unwritable,
     /// LR0133: modes of time that do not fit the step.
     Modes,
-    /// LR0134: a fault that lacks what it needs, or that has what it cannot use.
+    /// LR0134: a fault or an operation that lacks what it needs, or that has what it cannot use.
     FaultShape,
     /// LR0701: a health check of HAProxy that passes on a node that takes no writes.
     HealthCheckPassesOnReplicas = 700,

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use super::Meaning;
 use super::names::{ALL, ROLES};
 use super::text::Form;
@@ -107,6 +109,9 @@ impl Meaning<'_> {
         if let StepAction::Fault(fault) = &step.action {
             self.fault(fault, path);
         }
+        if let StepAction::Operate(operate) = &step.action {
+            self.operate(operate, path);
+        }
         if let StepAction::Chaos(chaos) = &step.action
             && let Err(words) = chaos.faults()
         {
@@ -209,12 +214,30 @@ impl Meaning<'_> {
                 let to = step.to.iter().flat_map(|to| one(&["fault", "to"], to));
                 one(&["fault", "on"], &step.on).into_iter().chain(to).collect()
             }
+            StepAction::Operate(step) => {
+                let to = step.to.iter().flat_map(|to| one(&["operate", "to"], to));
+                let set = step.set.iter().flat_map(|set| self.texts(set, &[path, &["operate", "set"]].concat()));
+                one(&["operate", "on"], &step.on).into_iter().chain(to).chain(set).collect()
+            }
             StepAction::Workload(WorkloadStep::Start(start)) => one(&["workload", "start", "table"], &start.table),
             StepAction::Cluster(_)
             | StepAction::Wait(_)
             | StepAction::Chaos(_)
             | StepAction::Workload(WorkloadStep::Stop(_)) => Vec::new(),
         }
+    }
+
+    /// Every text within a mapping, with its place.
+    fn texts(&self, map: &Map<String, Value>, path: &[&str]) -> Vec<(Range<usize>, String)> {
+        let below = map.iter().flat_map(|(key, value)| {
+            let path = [path, &[key]].concat();
+            match value {
+                Value::String(text) => vec![(self.value(&path), text.clone())],
+                Value::Object(map) => self.texts(map, &path),
+                _ => Vec::new(),
+            }
+        });
+        below.collect()
     }
 }
 
@@ -223,6 +246,7 @@ fn expects(step: &Step) -> bool {
     let action = match &step.action {
         StepAction::Sql(sql) => sql.expect_error.is_some(),
         StepAction::Http(http) => http.expect_status.is_some(),
+        StepAction::Operate(operate) => operate.expect_status.is_some(),
         StepAction::Wait(wait) => !wait.until.is_empty(),
         _ => false,
     };
@@ -238,6 +262,7 @@ pub fn aim(action: &StepAction) -> Option<(&'static str, &str)> {
         StepAction::Exec(step) => Some(("exec", &step.on)),
         StepAction::Logs(step) => Some(("logs", &step.on)),
         StepAction::Fault(step) => Some(("fault", &step.on)),
+        StepAction::Operate(step) => Some(("operate", &step.on)),
         StepAction::Dcs(_)
         | StepAction::Cluster(_)
         | StepAction::Chaos(_)

@@ -5,6 +5,7 @@ mod check;
 mod fault;
 mod names;
 mod needs;
+mod operate;
 mod parts;
 mod patroni;
 mod text;

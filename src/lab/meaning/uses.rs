@@ -11,7 +11,7 @@ use super::names::ROLES;
 use super::text::Form;
 use crate::lab::diagnostic::{Code, Diagnostic, listed, nearest};
 use crate::lab::library::Library;
-use crate::lab::model::{CheckFile, CheckUse, LabFile, Node, Step, StepAction, Topology, WorkloadStep};
+use crate::lab::model::{CheckFile, CheckUse, LabFile, Node, Operation, Step, StepAction, Topology, WorkloadStep};
 
 /// The checks that a lab uses, by name; none for one that is there but not sound.
 pub type Checks = IndexMap<String, Option<CheckSource>>;
@@ -215,6 +215,8 @@ fn needed(step: &Step) -> [usize; 3] {
     };
     let by_action = match &step.action {
         StepAction::Cluster(_) | StepAction::Wait(_) => [1, 0, 1],
+        StepAction::Operate(operate) if operate.operation == Operation::Switchover => [2, 0, 1],
+        StepAction::Operate(_) => [1, 0, 1],
         StepAction::Chaos(_) => [2, 0, 1],
         StepAction::Dcs(_) => [0, 0, 1],
         StepAction::Haproxy(_) => [1, 1, 0],

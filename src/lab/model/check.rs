@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ChaosStep, ClusterStep, DcsStep, Deadline, ExecStep, FaultStep, HaproxyStep, HttpStep, LogsStep, SqlStep, Text,
-    WaitStep, WorkloadStep,
+    ChaosStep, ClusterStep, DcsStep, Deadline, ExecStep, FaultStep, HaproxyStep, HttpStep, LogsStep, OperateStep,
+    SqlStep, Text, WaitStep, WorkloadStep,
 };
 
 /// A file of `checks/`.
@@ -108,6 +108,8 @@ pub enum StepAction {
     Logs(LogsStep),
     /// Do something to a node.
     Fault(FaultStep),
+    /// Ask an agent to do something: a switchover, a restart, a new configuration.
+    Operate(OperateStep),
     /// Draw faults from a seed, and inject one after another.
     Chaos(ChaosStep),
     /// Wait until the cluster is as it should be.
@@ -120,7 +122,13 @@ impl StepAction {
     /// Whether an action may be done again because an expectation does not hold yet. What changes the deployment, and a
     /// workload's start, is done once.
     pub fn is_repeatable(&self) -> bool {
-        !matches!(self, StepAction::Fault(_) | StepAction::Chaos(_) | StepAction::Workload(WorkloadStep::Start(_)))
+        !matches!(
+            self,
+            StepAction::Fault(_)
+                | StepAction::Operate(_)
+                | StepAction::Chaos(_)
+                | StepAction::Workload(WorkloadStep::Start(_))
+        )
     }
 
     /// Whether an action may be broken off in the middle. One fault is seen through, so that it is known what there is to
@@ -141,6 +149,9 @@ impl StepAction {
             StepAction::Logs(_) => &["lines", "count", "node"],
             StepAction::Fault(_) => {
                 &["kind", "node", "nodes", "to", "role", "member", "timeline", "lease_holder", "at", "took_ms"]
+            }
+            StepAction::Operate(_) => {
+                &["operation", "node", "role", "member", "to", "status", "body", "error", "at", "took_ms"]
             }
             StepAction::Chaos(_) => &["seed", "plan", "injected", "skipped", "count"],
             StepAction::Workload(WorkloadStep::Start(_)) => &["name", "table", "paths"],

@@ -8,6 +8,7 @@ mod check;
 mod duration;
 mod fault;
 mod lab;
+mod operate;
 mod step;
 mod text;
 mod topology;
@@ -17,6 +18,7 @@ pub use check::{CheckFile, Param, Step, StepAction};
 pub use duration::{Budget, Deadline, Span};
 pub use fault::{FaultKind, FaultStep};
 pub use lab::{CheckUse, LabFile, Part, Question};
+pub use operate::{OperateStep, Operation};
 pub use step::{
     ClusterStep, Condition, DcsStep, ExecStep, HaproxyStep, HttpMethod, HttpStep, LogsStep, SqlStep, ToldCondition,
     WaitStep, WorkloadStart, WorkloadStep,

@@ -21,6 +21,7 @@ use self::journal::{Deed, Entry, Journal, State};
 use super::say::{both, same};
 use super::steps::target::{self, Target};
 use super::steps::{Attempt, Seen, Stage, Trouble};
+use super::workload::Workloads;
 use super::world::World;
 use crate::lab::expr;
 use crate::lab::model::{FaultKind, FaultStep, Text};
@@ -31,6 +32,17 @@ pub struct Faults {
     journal: Journal,
     run: String,
     injected: Mutex<Vec<Injected>>,
+    marked: Mutex<Vec<Struck>>,
+}
+
+/// What befell a node, and when: a fault, or an operation that takes its role away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Struck {
+    /// In a word: `stop`, `switchover`.
+    pub word: &'static str,
+    /// The node.
+    pub node: String,
+    at_us: u64,
 }
 
 /// A fault that was injected in this run.
@@ -55,7 +67,7 @@ impl Faults {
     /// For the run `run` of the deployment in `deployment_dir`.
     pub fn new(deployment_dir: &Path, run: &str) -> Faults {
         let (journal, run) = (Journal::of(deployment_dir), run.to_owned());
-        Faults { journal, run, injected: Mutex::new(Vec::new()) }
+        Faults { journal, run, injected: Mutex::new(Vec::new()), marked: Mutex::new(Vec::new()) }
     }
 
     /// Inject the step's fault, and see that it took effect.
@@ -170,6 +182,24 @@ impl Faults {
     /// Every fault that was injected, in order.
     pub fn injected(&self) -> Vec<Injected> {
         self.lock().clone()
+    }
+
+    /// An operation takes the node's role away now. There is nothing to undo, but an outage begins with it.
+    pub fn mark(&self, word: &'static str, node: &str, at_us: u64, workloads: &Workloads) {
+        let struck = Struck { word, node: node.to_owned(), at_us };
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner).push(struck);
+        workloads.mark_fault(at_us, node);
+    }
+
+    /// What befell a node at that time, in µs since the run's start.
+    pub fn at(&self, at_us: u64) -> Option<Struck> {
+        let injected = self.lock().iter().find(|fault| fault.at_us == at_us).map(|fault| Struck {
+            word: fault.deed().kind.word(),
+            node: fault.target.node.clone(),
+            at_us,
+        });
+        let marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        injected.or_else(|| marked.iter().find(|struck| struck.at_us == at_us).cloned())
     }
 
     /// Undo everything that is in effect, the newest first. Gives what was undone, and what could not be.

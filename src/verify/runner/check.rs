@@ -103,10 +103,10 @@ fn points(check: &Check, result: &CheckResult) -> (u32, u32) {
     }
 }
 
-/// Whether the check does something to nodes, so that roles change within it.
+/// Whether the check does something to nodes or has it done, so that roles change within it.
 fn injects_faults(check: &Check) -> bool {
     let mut all = check.check.steps.iter().chain(&check.check.finally);
-    all.any(|step| matches!(step.action, StepAction::Fault(_) | StepAction::Chaos(_)))
+    all.any(|step| matches!(step.action, StepAction::Fault(_) | StepAction::Operate(_) | StepAction::Chaos(_)))
 }
 
 /// While it lives, the run's watcher looks often: a role that a node takes just before the end must be seen.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::check::{CheckRun, named};
 use super::step::{deadline, millis};
 use crate::lab::expr;
-use crate::lab::model::{FaultStep, Step, StepAction, WorkloadStart, WorkloadStep};
+use crate::lab::model::{FaultStep, OperateStep, Step, StepAction, WorkloadStart, WorkloadStep};
 use crate::lab::{Check, Loaded};
 use crate::verify::budget::allowed;
 use crate::verify::course::Explain;
@@ -107,6 +107,7 @@ fn selectors(action: &StepAction) -> Vec<String> {
         StepAction::Exec(step) => vec![step.on.clone()],
         StepAction::Logs(step) => vec![step.on.clone()],
         StepAction::Fault(FaultStep { on, to, .. }) => [on.clone()].into_iter().chain(to.clone()).collect(),
+        StepAction::Operate(OperateStep { on, to, .. }) => [on.clone()].into_iter().chain(to.clone()).collect(),
         // They are aimed while they go on, or look at everything.
         StepAction::Dcs(_) | StepAction::Cluster(_) | StepAction::Chaos(_) | StepAction::Wait(_) => Vec::new(),
         StepAction::Workload(_) => Vec::new(),
@@ -148,6 +149,10 @@ fn deed(action: &StepAction, fill: &dyn Fn(&str) -> String) -> Deed {
             let delay = delay.map(|delay| delay.to_string());
             Deed::Fault { kind: *kind, one_way: *one_way, delay, loss: *loss }
         }
+        StepAction::Operate(OperateStep { operation, set, .. }) => {
+            let set = set.as_ref().map(|set| fill(&Value::Object(set.clone()).to_string()));
+            Deed::Operate { operation: *operation, set }
+        }
         StepAction::Chaos(chaos) => {
             let kinds = chaos.mix.iter().map(|(kind, weight)| format!("{kind}: {weight}"));
             Deed::Chaos { mix: kinds.collect::<Vec<_>>().join(", "), lasts: chaos.duration.to_string() }
@@ -182,6 +187,7 @@ fn asked(step: &Step) -> Asked {
     let by_itself = match &step.action {
         StepAction::Sql(sql) => sql.expect_error.iter().map(|state| format!("sqlstate == '{state}'")).collect(),
         StepAction::Http(http) => http.expect_status.iter().map(|status| format!("status == {status}")).collect(),
+        StepAction::Operate(step) => step.expect_status.iter().map(|status| format!("status == {status}")).collect(),
         StepAction::Wait(wait) => wait.until.values().map(|condition| condition.holds().to_owned()).collect(),
         _ => Vec::new(),
     };

@@ -58,8 +58,8 @@ fn explained(in_run: &InRun<'_>, mut outage: Outage, gap: Gap, fault_us: Option<
     let (Some(fault_us), Some((_, samples))) = (fault_us, &in_run.watch) else { return outage };
     let all = samples.all();
     let observed = Observed { samples: &all, members: samples.members() };
-    let injected = in_run.faults.injected().into_iter().find(|fault| fault.at_us == fault_us);
-    outage.fault = injected.as_ref().map(|fault| fault.deed().kind.word().to_owned()).unwrap_or_default();
+    let struck = in_run.faults.at(fault_us);
+    outage.fault = struck.as_ref().map(|struck| struck.word.to_owned()).unwrap_or_default();
     let marks = outage::marks(&observed, fault_us, gap.closed.then_some(gap.to_us), outage.path == "proxy");
     outage.marks = marks.iter().map(|mark| (mark.name.to_owned(), mark.at_us / 1000)).collect();
     outage.seen_by = marks.into_iter().map(|mark| (mark.name.to_owned(), mark.by)).collect();
@@ -68,7 +68,7 @@ fn explained(in_run: &InRun<'_>, mut outage: Outage, gap: Gap, fault_us: Option<
     let timing = in_run.world.deployment().timing();
     outage.advice = outage.dominant.as_ref().and_then(|mark| advice(mark, &outage.fault, timing));
     if !outage.seen_by.contains_key("lock_taken") {
-        let hit = injected.map(|fault| fault.target.node).unwrap_or_default();
+        let hit = struck.map(|struck| struck.node).unwrap_or_default();
         let leader = observed.leader_at(fault_us).map(|member| observed.node_of(member));
         outage.no_election = observed.field_by(gap.to_us).map(|field| election::why(field, leader, &hit));
     }

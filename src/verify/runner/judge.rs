@@ -47,6 +47,7 @@ pub fn expects_something(step: &Step) -> bool {
     let by_itself = match &step.action {
         StepAction::Sql(sql) => sql.expect_error.is_some(),
         StepAction::Http(http) => http.expect_status.is_some(),
+        StepAction::Operate(operate) => operate.expect_status.is_some(),
         StepAction::Wait(wait) => !wait.until.is_empty(),
         _ => false,
     };

@@ -9,6 +9,8 @@ mod explain;
 mod finish;
 mod judge;
 #[cfg(test)]
+mod operate_tests;
+#[cfg(test)]
 mod schema_tests;
 mod step;
 #[cfg(test)]

@@ -197,7 +197,9 @@ impl CheckRun<'_> {
         };
         let waited = until(allowed.time, tell, || async {
             let left = ends.saturating_duration_since(Instant::now());
-            let tried = self.attempt(step, name, TRY_LIMIT.min(left.max(LEAST_TRY))).await;
+            // What is done once has all the time that there is; a look that hangs must leave time for another one.
+            let most = if step.action.is_repeatable() { TRY_LIMIT } else { allowed.time };
+            let tried = self.attempt(step, name, most.min(left.max(LEAST_TRY))).await;
             let answer = match (answer(step, &tried), rest.lock().unwrap_or_else(PoisonError::into_inner).as_mut()) {
                 (answer, Some(rest)) => rest.judge(answer),
                 (answer, None) => answer,
@@ -250,9 +252,10 @@ fn answer(step: &Step, tried: &Try) -> Answer<(), ()> {
     }
 }
 
-/// How long the step looks, or may wait; a `wait` that does not say it may take a failover's time.
+/// How long the step looks, or may wait; a `wait` or an operation that does not say it may take a failover's time.
 pub(super) fn deadline(step: &Step) -> Option<Deadline> {
-    let default = matches!(step.action, StepAction::Wait(_)).then_some(Deadline::Budget(Budget::Failover));
+    let may_last = matches!(step.action, StepAction::Wait(_) | StepAction::Operate(_));
+    let default = may_last.then_some(Deadline::Budget(Budget::Failover));
     step.during.or(step.within).or(default)
 }
 

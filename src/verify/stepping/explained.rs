@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lab::model::{FaultKind, Text};
+use crate::lab::model::{FaultKind, Operation, Text};
 
 /// What a step would do if it were done now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +124,13 @@ pub enum Deed {
         delay: Option<String>,
         /// How many of 100 packets are lost.
         loss: Option<u8>,
+    },
+    /// Has an agent do something.
+    Operate {
+        /// What.
+        operation: Operation,
+        /// The new configuration, as JSON, where there is one.
+        set: Option<String>,
     },
     /// Draws faults.
     Chaos {

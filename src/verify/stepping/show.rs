@@ -110,6 +110,10 @@ fn deed(deed: &Deed, lang: Lang) -> String {
             let more = settings(deed);
             (format!("сбой `{word}`{more}: {ru}"), format!("fault `{word}`{more}: {en}"))
         }
+        Deed::Operate { operation, .. } => {
+            let word = operation.word();
+            (format!("просит агента: `{word}`"), format!("asks the agent: `{word}`"))
+        }
         Deed::Chaos { mix, lasts } => (
             format!("{lasts} вносит сбои, один за другим, из набора {{{mix}}}"),
             format!("injects faults for {lasts}, one after another, drawn from {{{mix}}}"),
@@ -153,6 +157,11 @@ fn code(deed: &Deed) -> Option<String> {
     match deed {
         Deed::Sql { statement, .. } => Some(statement.clone()),
         Deed::Http { method, path } => Some(format!("{method} {path}")),
+        Deed::Operate { operation, set } => {
+            let (method, path) = operation.call();
+            let set = set.as_ref().map(|set| format!(" {set}")).unwrap_or_default();
+            Some(format!("{method} {path}{set}"))
+        }
         Deed::Exec { argv } => Some(argv.join(" ")),
         Deed::Logs { matches } => matches.clone(),
         _ => None,
@@ -193,7 +202,7 @@ fn limit(limit: Option<&Limit>, lang: Lang) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::model::FaultKind;
+    use crate::lab::model::{FaultKind, Operation};
     use crate::verify::say::{both, same};
 
     fn fault() -> Explained {
@@ -256,6 +265,7 @@ mod tests {
             Deed::Exec { argv: vec!["ls".into(), "-l".into()] },
             Deed::Logs { matches: Some("promot".into()) },
             Deed::Fault { kind: FaultKind::Slow, one_way: true, delay: Some("200ms".into()), loss: Some(5) },
+            Deed::Operate { operation: Operation::Configure, set: Some("{\"ttl\":20}".into()) },
             Deed::Chaos { mix: "stop: 2, pause: 1".into(), lasts: "60s".into() },
             Deed::Wait { not_yet: vec![both("лидера ещё нет", "there is no leader yet")] },
             Deed::Start {

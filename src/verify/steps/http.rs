@@ -43,7 +43,11 @@ fn word(method: HttpMethod) -> &'static str {
     }
 }
 
-fn unmet(wanted: Option<u16>, asked: &BTreeSet<String>, answer: &Result<Answer, ObserveError>) -> Option<Text> {
+pub(super) fn unmet(
+    wanted: Option<u16>,
+    asked: &BTreeSet<String>,
+    answer: &Result<Answer, ObserveError>,
+) -> Option<Text> {
     match (wanted, answer) {
         (Some(wanted), Ok(answer)) if answer.status != wanted => Some(both(
             format!("ожидался ответ {wanted}, а не {}", answer.status),
@@ -57,7 +61,7 @@ fn unmet(wanted: Option<u16>, asked: &BTreeSet<String>, answer: &Result<Answer, 
     }
 }
 
-fn output(answer: &Result<Answer, ObserveError>) -> String {
+pub(super) fn output(answer: &Result<Answer, ObserveError>) -> String {
     match answer {
         Ok(answer) => {
             let pretty = answer.json().and_then(|json| serde_json::to_string_pretty(&json).ok());
@@ -67,7 +71,7 @@ fn output(answer: &Result<Answer, ObserveError>) -> String {
     }
 }
 
-fn value(node: &str, answer: &Result<Answer, ObserveError>) -> Value {
+pub(super) fn value(node: &str, answer: &Result<Answer, ObserveError>) -> Value {
     match answer {
         Ok(answer) => {
             let body = answer.json().unwrap_or_else(|| json!(bounded(&answer.body, MAX_OUTPUT)));

@@ -6,6 +6,7 @@ mod exec;
 mod haproxy;
 mod http;
 mod logs;
+mod operate;
 mod sql;
 pub mod target;
 mod wait;
@@ -116,6 +117,7 @@ pub async fn attempt(step: &Step, stage: &Stage<'_>, limit: Duration) -> Attempt
         StepAction::Exec(exec) => exec::run(exec, &asked, stage, limit).await,
         StepAction::Logs(logs) => logs::run(logs, stage).await,
         StepAction::Fault(fault) => stage.faults.inject(fault, stage).await,
+        StepAction::Operate(operate) => operate::run(operate, &asked, stage, limit).await,
         StepAction::Chaos(step) => Box::pin(chaos::run(step, stage)).await,
         StepAction::Wait(wait) => wait::run(wait, stage).await,
         StepAction::Workload(WorkloadStep::Start(start)) => stage.workloads.start(start, stage).await,
@@ -134,6 +136,7 @@ pub fn kind(action: &StepAction) -> &'static str {
         StepAction::Exec(_) => "exec",
         StepAction::Logs(_) => "logs",
         StepAction::Fault(_) => "fault",
+        StepAction::Operate(_) => "operate",
         StepAction::Chaos(_) => "chaos",
         StepAction::Wait(_) => "wait",
         StepAction::Workload(_) => "workload",

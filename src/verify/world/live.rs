@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hyper::Method;
+use serde_json::Value;
 
 use super::{Dial, Session, World};
 use crate::deploy::{Backend, Blow, DeployError, Deployment, ExecOutput, NodeStatus, Part, Processes, Rule};
-use crate::lab::model::{FaultKind, HttpMethod};
+use crate::lab::model::{FaultKind, HttpMethod, Operation};
 use crate::observe::http::{self, Answer};
 use crate::observe::observer::QUESTION_LIMIT;
 use crate::observe::{
@@ -64,6 +65,19 @@ impl World for Live<'_> {
             HttpMethod::Options => Method::OPTIONS,
         };
         http::request(method, self.side(node)?, path, QUESTION_LIMIT).await
+    }
+
+    async fn operate(
+        &self,
+        node: &str,
+        operation: Operation,
+        body: &Value,
+        limit: Duration,
+    ) -> Result<Answer, ObserveError> {
+        let (method, path) = operation.call();
+        let method = if method == "PATCH" { Method::PATCH } else { Method::POST };
+        let login = self.deployment.credentials().rest.as_ref().map(|(user, word)| (user.as_str(), word.as_str()));
+        http::send(method, self.side(node)?, path, login, body.to_string(), limit).await
     }
 
     async fn dcs(&self, key: &str) -> Result<(Option<DcsKey>, Vec<String>), ObserveError> {

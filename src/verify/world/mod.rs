@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::deploy::{Blow, DeployError, Deployment, ExecOutput, NodeStatus, Part, Processes, Rule};
-use crate::lab::model::{FaultKind, HttpMethod};
+use crate::lab::model::{FaultKind, HttpMethod, Operation};
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
 
@@ -43,6 +44,14 @@ pub trait World: Send + Sync {
     async fn statistics(&self, node: &str) -> Result<ProxyView, ObserveError>;
     /// Ask a node's second port: REST of a postgres node, the statistics page of an haproxy node.
     async fn http(&self, node: &str, method: HttpMethod, path: &str) -> Result<Answer, ObserveError>;
+    /// Ask a node's agent to do something; its answer may take `limit`.
+    async fn operate(
+        &self,
+        node: &str,
+        operation: Operation,
+        body: &Value,
+        limit: Duration,
+    ) -> Result<Answer, ObserveError>;
     /// A key below the cluster's own path, and the names of the keys below it.
     async fn dcs(&self, key: &str) -> Result<(Option<DcsKey>, Vec<String>), ObserveError>;
     /// Run a program on a node.

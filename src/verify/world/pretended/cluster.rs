@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Quirk;
 use crate::deploy::{DeployError, NodeStatus, Rule};
+use crate::lab::model::Operation;
 use crate::observe::{ClusterView, DcsKey, MemberView, ProxyView, ServerView};
 
 /// Rows by table.
@@ -36,6 +37,8 @@ pub struct Cluster {
     pub held: HashSet<String>,
     /// The rules of the network.
     pub rules: Vec<Rule>,
+    /// What agents were asked to do, with what was sent and how long the answer might take.
+    pub asked: Vec<(Operation, Value, Duration)>,
     sessions: usize,
     quirks: HashSet<Quirk>,
     later: Vec<(Instant, Change)>,
@@ -72,6 +75,7 @@ impl Cluster {
             proxy_up,
             held: HashSet::new(),
             rules: Vec::new(),
+            asked: Vec::new(),
             sessions: 0,
             later: Vec::new(),
             quirks,
@@ -189,6 +193,26 @@ impl Cluster {
             self.later(1_000, Change::DropSync);
         }
         Ok(())
+    }
+
+    /// What the agent answers, and what it begins to do. A switchover goes to the other node, as there are two.
+    pub fn operate(&mut self, place: usize, operation: Operation) -> (u16, &'static str) {
+        let other = 1 - place;
+        match operation {
+            Operation::Switchover if self.lease != Some(place) => (412, "leader name does not match"),
+            Operation::Switchover if !self.sync.contains(&other) => (412, "can not find sync_standby"),
+            Operation::Switchover => {
+                (self.nodes[place].in_recovery, self.lease) = (true, None);
+                self.later(300, Change::Promote(other));
+                self.later(2_000, Change::ProxyLoses(place));
+                self.later(5_000, Change::ProxyFinds(other));
+                self.later(800, Change::ComeBack(place));
+                self.later(2_500, Change::BecomeSync(place));
+                (200, "Successfully switched over")
+            }
+            Operation::Reinitialize if self.lease == Some(place) => (503, "I am the leader, can not reinitialize"),
+            Operation::Restart | Operation::Reinitialize | Operation::Configure => (200, "done"),
+        }
     }
 
     pub fn start(&mut self, node: &str) {

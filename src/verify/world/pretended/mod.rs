@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::cluster::Cluster;
 use super::{Dial, Session, World};
@@ -20,7 +20,7 @@ use crate::deploy::{
     Processes, Programs, Rule,
 };
 use crate::lab::Loaded;
-use crate::lab::model::{FaultKind, HttpMethod};
+use crate::lab::model::{FaultKind, HttpMethod, Operation};
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
 use crate::topology::{PlanOptions, PlanPlace, Service, plan};
@@ -202,6 +202,21 @@ impl World for Pretended {
             _ => true,
         };
         Ok(Answer { status: if ok { 200 } else { 503 }, body: json!({"patroni": {"version": "4.1.5"}}).to_string() })
+    }
+
+    async fn operate(
+        &self,
+        node: &str,
+        operation: Operation,
+        body: &Value,
+        limit: Duration,
+    ) -> Result<Answer, ObserveError> {
+        let mut cluster = self.cluster_now();
+        let down = || ObserveError::Unreachable { what: node.to_owned(), why: "refused".to_owned() };
+        let place = cluster.place(node).filter(|place| cluster.nodes[*place].up).ok_or_else(down)?;
+        let (status, words) = cluster.operate(place, operation);
+        cluster.asked.push((operation, body.clone(), limit));
+        Ok(Answer { status, body: words.to_owned() })
     }
 
     async fn dcs(&self, key: &str) -> Result<(Option<DcsKey>, Vec<String>), ObserveError> {
