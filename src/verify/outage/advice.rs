@@ -25,6 +25,10 @@ pub fn advice(mark: &str, fault: &str, timing: &Timing) -> Option<Text> {
             "агент поднимает PostgreSQL заново, прежде чем отдать ключ; меньший primary_start_timeout отдаёт его раньше",
             "the agent starts PostgreSQL again before it gives the key back; a smaller primary_start_timeout gives it back sooner",
         ),
+        "lock_free" | "detected" if fault == "switchover" => both(
+            "столько прежний лидер останавливает PostgreSQL; CHECKPOINT прямо перед переключением сокращает это",
+            "that long the former leader takes to shut PostgreSQL down; a CHECKPOINT right before the switchover shortens it",
+        ),
         "lock_free" | "detected" => both(
             "столько останавливается PostgreSQL; CHECKPOINT перед плановой остановкой или switchover вместо неё сокращает это",
             "that long PostgreSQL takes to shut down; a CHECKPOINT before a planned stop, or a switchover instead, shortens it",
@@ -77,6 +81,7 @@ mod tests {
         assert!(words("lock_free", "kill").contains("smaller ttl"));
         assert!(words("lock_free", "kill").contains("(now 30 s)"));
         assert!(words("lock_free", "stop").contains("CHECKPOINT"));
+        assert!(words("lock_free", "switchover").contains("right before the switchover"));
         assert!(words("lock_free", "crash").contains("primary_start_timeout"));
         assert!(words("proxy_up", "stop").contains("rise 2"));
         assert_eq!(advice("fault", "stop", &timing()), None);

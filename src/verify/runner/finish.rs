@@ -16,6 +16,8 @@ use crate::verify::workload::Judged;
 use crate::verify::world::World;
 use crate::verify::{Run, Verdict};
 
+/// Where nothing was done to the cluster, a shorter gap than this is the clients' own pace and no outage.
+const NOTICED_US: u64 = 1_000_000;
 /// How long asking for a version may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -36,7 +38,7 @@ fn outages(in_run: &InRun<'_>, judged: &Judged) -> Vec<Outage> {
     let Some(fact) = &judged.fact else { return Vec::new() };
     let paths = judged.judgement.paths.iter().filter(|(name, _)| matches!(name.as_str(), "proxy" | "direct"));
     let of_path = paths.filter_map(|(name, path)| {
-        let gap: Gap = path.gap?;
+        let gap: Gap = path.gap.filter(|gap| judged.fault_us.is_some() || gap.len_us() >= NOTICED_US)?;
         let outage = Outage {
             workload: judged.name.clone(),
             path: name.clone(),
