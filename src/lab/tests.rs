@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::diagnostic::{Diagnostic, File};
 use super::library::{Library, builtin, find};
 use super::load::{load_found, read_check};
-use super::{Loaded, validate};
+use super::{Loaded, load, validate};
+use crate::lab::model::{Lang, Text};
 
 fn small(path: &str) -> String {
     format!("{}/tests/labs/small/{path}", env!("CARGO_MANIFEST_DIR"))
@@ -219,4 +220,56 @@ fn a_sound_lab_is_summed_up() {
     assert_eq!(validation.summary.as_deref(), Some("lab small: 4 nodes, 2 parts, 2 checks, 1 question"));
     let validation = validate(&small("checks/writes.yaml"));
     assert_eq!(validation.summary.as_deref(), Some("check writes: 2 steps"));
+}
+
+/// Whatever a person reads of a text that is written in both languages is in the language that it is said to be in; one that is
+/// the same in both has no words of Russian.
+fn assert_both_languages(what: &str, text: &Text) {
+    let is_russian = |text: &str| text.chars().any(|c| ('\u{400}'..='\u{4ff}').contains(&c));
+    let (ru, en) = (text.get(Lang::Ru), text.get(Lang::En));
+    assert!(!is_russian(en), "{what}: {en:?}");
+    // Names of settings and of routes are the same everywhere.
+    assert!(is_russian(ru) || ru == en, "{what}: {ru:?}");
+}
+
+#[test]
+fn every_built_in_lab_speaks_both_languages_and_has_its_mutants() {
+    let mut seen = Vec::new();
+    for name in super::library::builtin_labs() {
+        let loaded = load(&format!("builtin:{name}")).expect("sound");
+        let file = &loaded.lab.file;
+        for (what, text) in [("title", &file.title), ("goal", &file.goal)] {
+            assert_both_languages(&format!("{name}: {what}"), text);
+        }
+        for (part, written) in loaded.lab.parts.iter().zip(&file.parts) {
+            for text in [&written.title, &written.text] {
+                assert_both_languages(&format!("{name}: part {}", part.id), text);
+                assert!(!text.get(Lang::Ru).is_empty(), "{name}: part {} says nothing of itself", part.id);
+            }
+            for check in &part.checks {
+                let file = &check.check;
+                let about = file.params.values().map(|param| &param.about);
+                let steps = file.steps.iter().chain(&file.finally);
+                let of_steps = steps.flat_map(|step| std::iter::once(&step.title).chain(&step.hint));
+                for text in [&file.title, &file.proves].into_iter().chain(about).chain(of_steps) {
+                    assert_both_languages(&format!("{name}: check {}", file.name), text);
+                }
+            }
+        }
+        for question in &file.questions {
+            assert_both_languages(&format!("{name}: question {}", question.id), &question.ask);
+            for lang in [Lang::Ru, Lang::En] {
+                let answer = format!("templates/questions/{}.{}.md.j2", question.answer, lang.code());
+                assert!(builtin(&answer).is_some(), "{name}: {answer} is not there");
+            }
+        }
+        let mutants = crate::mutants::of(&loaded.library).expect("mutants");
+        assert!(mutants.len() >= 2, "{name} has {} mutants", mutants.len());
+        mutants.iter().for_each(|mutant| assert_both_languages(&format!("{name}/{}", mutant.name), &mutant.title));
+        seen.push(name);
+    }
+    for lab in ["asynchronous", "cascading", "ensemble", "frozen-agent", "ha-postgres", "partition", "quorum"] {
+        assert!(seen.contains(&lab), "{lab} in {seen:?}");
+    }
+    assert!(seen.contains(&"rolling-restart") && seen.contains(&"wal-gone"), "{seen:?}");
 }

@@ -5,6 +5,7 @@
 
 mod bad_agents;
 mod broken;
+mod builtin;
 mod faults;
 mod interrupted;
 mod passes;
