@@ -16,8 +16,8 @@ pub fn escape(text: &str) -> String {
             }
             // Within a word an underscore is only an underscore, and names stay readable in the source.
             '_' if !inner(before) || !inner(after) => out.push_str("\\_"),
-            // Marks of headings, lists, rules and links to pictures count at the start only.
-            '#' | '+' | '-' | '=' | '!' if place == 0 => {
+            // Marks of headings, lists, rules and links to pictures count at the start only, and behind blanks there.
+            '#' | '+' | '-' | '=' | '!' if chars[..place].iter().all(|c| c.is_whitespace()) => {
                 out.push('\\');
                 out.push(c);
             }
@@ -36,7 +36,8 @@ pub fn escape(text: &str) -> String {
 /// `1.` and `1)` begin a list when nothing or a blank follows.
 fn ends_list_mark(chars: &[char], place: usize) -> bool {
     let blank = chars.get(place + 1).is_none_or(|c| c.is_whitespace());
-    blank && place > 0 && chars[..place].iter().all(char::is_ascii_digit)
+    let mut mark = chars[..place].iter().skip_while(|c| c.is_whitespace()).peekable();
+    blank && mark.peek().is_some() && mark.all(char::is_ascii_digit)
 }
 
 fn inner(c: Option<char>) -> bool {
@@ -161,6 +162,8 @@ mod tests {
         assert_eq!(escape("sync_standby of pg-master"), "sync_standby of pg-master");
         assert_eq!(escape("_x_"), "\\_x\\_");
         assert_eq!(escape("1. no list"), "1\\. no list");
+        assert_eq!(escape(" 1. no list"), " 1\\. no list");
+        assert_eq!(escape(" - no list"), " \\- no list");
         assert_eq!(escape("15.14"), "15.14");
     }
 
