@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use crate::deploy::{DeployedNode, Home, Over};
 use crate::lab::model::{Text, Topology};
@@ -25,6 +26,8 @@ pub struct Cluster {
     pub topology: Topology,
     /// Its files, as their author has them.
     pub project: Vec<ConfigFile>,
+    /// The folder that they lie in, where it is known.
+    pub folder: Option<PathBuf>,
     /// What acts on its nodes.
     pub over: Over,
     /// How HAProxy's statistics are asked.

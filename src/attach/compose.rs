@@ -43,6 +43,7 @@ pub async fn understand(
         nodes,
         topology: topology(&submission),
         project,
+        folder: folder.and_then(|folder| std::path::absolute(folder).ok()),
         over: Over::Engine(engine.address().clone()),
         page,
         notes,

@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 
 use bollard::models::{ContainerInspectResponse, PortMap};
-use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder};
-use futures_util::StreamExt;
+use bollard::query_parameters::ListContainersOptionsBuilder;
 use indexmap::IndexMap;
 
 use super::AttachError;
@@ -16,8 +15,6 @@ const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const FOLDER: &str = "com.docker.compose.project.working_dir";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
-/// A configuration is a few KiB; more of a file is not read.
-const MAX_FILE: usize = 1 << 20;
 
 /// A container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,26 +178,8 @@ impl Found {
 
     /// A file in it, also where it does not run.
     pub async fn file(&self, engine: &Engine, path: &str) -> Option<String> {
-        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
-        let mut stream = Box::pin(engine.docker().download_from_container(&self.container, Some(options)));
-        let mut archive = Vec::new();
-        while let Some(piece) = stream.next().await {
-            archive.extend_from_slice(&piece.ok()?);
-            if archive.len() > MAX_FILE {
-                return None;
-            }
-        }
-        first_file(&archive)
+        engine.container(&self.container).file(path).await
     }
-}
-
-fn first_file(archive: &[u8]) -> Option<String> {
-    let mut archive = tar::Archive::new(archive);
-    let entries = archive.entries().ok()?;
-    let mut file = entries.filter_map(Result::ok).find(|entry| entry.header().entry_type().is_file())?;
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut file, &mut text).ok()?;
-    Some(text)
 }
 
 #[cfg(test)]
@@ -237,15 +216,5 @@ mod tests {
         assert_eq!(found.environment["PATRONI_NAME"], "postgresql0");
         assert_eq!((found.published, found.address), (vec![(5432, 5433)], Some(Ipv4Addr::new(172, 18, 0, 3))));
         assert_eq!(found.mounts, [("/w/x.yml".to_owned(), "/x.yml".to_owned())]);
-    }
-
-    #[test]
-    fn a_file_is_taken_out_of_its_archive() {
-        let mut archive = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(8);
-        archive.append_data(&mut header, "postgres0.yml", &b"scope: c"[..]).unwrap();
-        assert_eq!(first_file(&archive.into_inner().unwrap()).as_deref(), Some("scope: c"));
-        assert_eq!(first_file(b"nonsense"), None);
     }
 }

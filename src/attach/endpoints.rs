@@ -155,6 +155,7 @@ pub fn read(path: &Path) -> Result<Cluster, AttachError> {
         topology: topology(&file),
         nodes,
         project: Vec::new(),
+        folder: None,
         over: Over::Commands(commands),
         page,
         notes: Vec::new(),

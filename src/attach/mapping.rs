@@ -108,6 +108,7 @@ mod tests {
             nodes,
             topology: Topology { defaults: Default::default(), network: Default::default(), nodes: Default::default() },
             project: Vec::new(),
+            folder: None,
             over: Over::Commands(BTreeMap::new()),
             page: Default::default(),
             notes: Vec::new(),

@@ -159,6 +159,6 @@ fn deployment(name: String, dir: PathBuf, loaded: &Loaded, cluster: Cluster, tim
         plan,
         nodes: cluster.nodes.iter().map(cluster::Member::deployed).collect(),
         options: Options { backend: BackendKind::Attached, ..Options::default() },
-        place: Place::Attached(AttachedPlace { over: cluster.over, page: cluster.page }),
+        place: Place::Attached(AttachedPlace { over: cluster.over, page: cluster.page, folder: cluster.folder }),
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::trial::Trial;
 use super::{DeployError, Deployment, tail};
-use crate::lab::model::FaultKind;
+use crate::lab::model::{FaultKind, Text};
 
 /// What a node's service is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +155,13 @@ pub trait Backend: Send + Sync {
             Ok((text, _)) => tail::shown(&tail::of(&text, tail::LINES_SHOWN)),
             Err(error) => format!("its log cannot be read: {error}"),
         }
+    }
+    /// A copy of the deployment's own project on which a control question is tried, or why there can be none.
+    async fn trial(&self, _: &Deployment) -> Result<Box<dyn Trial>, Text> {
+        Err(Text::Each {
+            ru: "узлы работают не из образов, которые собирает этот проект".to_owned(),
+            en: "the nodes do not run from images that this project builds".to_owned(),
+        })
     }
     /// Take down everything, prove that nothing is left, and say what was removed. Runs are kept.
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError>;

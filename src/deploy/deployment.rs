@@ -137,6 +137,9 @@ pub struct AttachedPlace {
     pub over: Over,
     /// How HAProxy's statistics are asked, and how its servers are meant.
     pub page: Page,
+    /// The project's folder, where it is known and on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
 }
 
 /// What acts on the nodes of a cluster that somebody else made.

@@ -19,6 +19,7 @@ pub mod state;
 mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trial;
 mod waves;
 
 pub use attached::Attached;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{ContainerInspectResponse, ContainerState};
-use bollard::query_parameters::{KillContainerOptions, LogsOptions, StopContainerOptions};
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, KillContainerOptions, LogsOptions, StopContainerOptions,
+};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 
@@ -13,6 +15,8 @@ use super::{Engine, EngineError};
 
 /// More of a program's output is read, so that it is not held up, but not kept.
 const MOST_OUTPUT: usize = 256 << 10;
+/// A configuration is a few KiB; more of a file is not read.
+const MAX_FILE: usize = 1 << 20;
 
 /// What a program in a container printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,6 +185,20 @@ impl Container<'_> {
         Ok((text, last))
     }
 
+    /// A text in it, also where it does not run.
+    pub async fn file(&self, path: &str) -> Option<String> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut stream = Box::pin(self.engine.docker().download_from_container(self.name, Some(options)));
+        let mut archive = Vec::new();
+        while let Some(piece) = stream.next().await {
+            archive.extend_from_slice(&piece.ok()?);
+            if archive.len() > MAX_FILE {
+                return None;
+            }
+        }
+        first_file(&archive)
+    }
+
     fn all_lines(&self) -> LogsOptions {
         LogsOptions { tail: "all".to_owned(), ..Default::default() }
     }
@@ -195,6 +213,15 @@ impl Container<'_> {
             error => error,
         }
     }
+}
+
+fn first_file(archive: &[u8]) -> Option<String> {
+    let mut archive = tar::Archive::new(archive);
+    let entries = archive.entries().ok()?;
+    let mut file = entries.filter_map(Result::ok).find(|entry| entry.header().entry_type().is_file())?;
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut file, &mut text).ok()?;
+    Some(text)
 }
 
 fn keep(kept: &mut Vec<u8>, more: &[u8]) {
@@ -227,5 +254,15 @@ mod tests {
         let mut kept = vec![0; MOST_OUTPUT - 1];
         keep(&mut kept, b"abc");
         assert_eq!((kept.len(), kept.last()), (MOST_OUTPUT, Some(&b'a')));
+    }
+
+    #[test]
+    fn a_file_is_taken_out_of_its_archive() {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(8);
+        archive.append_data(&mut header, "postgres0.yml", &b"scope: c"[..]).unwrap();
+        assert_eq!(first_file(&archive.into_inner().unwrap()).as_deref(), Some("scope: c"));
+        assert_eq!(first_file(b"nonsense"), None);
     }
 }

@@ -62,6 +62,8 @@ pub fn of(fact: &Fact, run: &Run, project: &Project) -> Command {
             let published = fact.node.as_deref().and_then(|node| published_url(run, project, node, url));
             Command { labrun: Some(send(url)), by_hand: published.map(|url| send(&url)) }
         }
+        // An experiment is done by hand, and by nothing else.
+        Source::Tried { command } => Command { labrun: Some(command.clone()), by_hand: Some(command.clone()) },
         Source::Workload { .. } => Command { labrun: None, by_hand: None },
     }
 }

@@ -6,9 +6,10 @@ use sha2::{Digest, Sha256};
 use super::commands::{self, Command};
 use super::evidence::{Evidence, Reference, Seen, file_anchor, reference};
 use super::words::{Words, sign};
+use crate::deploy::BackendKind;
 use crate::lab::model::{Lang, Text};
 use crate::topology::Service;
-use crate::verify::{CheckResult, Fact, Run, Source, StepResult, Verdict};
+use crate::verify::{CheckResult, Fact, Run, Source, StepResult, Verdict, tried};
 
 /// Bytes of a fact's output that the appendix shows; its file in `facts/` has all.
 const SHOWN_BYTES: usize = 8 * 1024;
@@ -244,6 +245,24 @@ impl Layout<'_> {
         })
     }
 
+    /// What was tried for a question; none where nothing was, and there is nothing to say about that.
+    pub fn tried(&self, question: &str) -> Option<Value> {
+        let run = self.run();
+        let tried = run.tried.iter().find(|tried| tried.question == question)?;
+        if tried.verdict == Verdict::Skipped && run.backend == BackendKind::Local.name() {
+            return None;
+        }
+        Some(json!({
+            "w": self.words().page,
+            "part_id": tried::PART,
+            "check_id": tried.question,
+            "experiment": tried.experiment,
+            "verdict": self.verdict(tried.verdict),
+            "reason": tried.reason.as_ref().map(|reason| self.text(reason)),
+            "steps": tried.steps.iter().map(|step| step.id.as_str()).collect::<Vec<_>>(),
+        }))
+    }
+
     fn nodes(&self) -> Value {
         let run = self.run();
         let nodes = run.nodes.iter().map(|node| {
@@ -342,6 +361,7 @@ fn source_word(source: &Source) -> &'static str {
         Source::Logs { .. } => "log",
         Source::Fault { .. } => "fault",
         Source::Operation { .. } => "REST",
+        Source::Tried { .. } => "experiment",
         Source::Workload { .. } => "workload",
     }
 }

@@ -20,7 +20,7 @@ use crate::lab::model::Lang;
 use crate::topology::Service;
 use crate::verify::outage;
 use crate::verify::run::Outage;
-use crate::verify::{CheckResult, Fact, NodeFacts, Run, Source};
+use crate::verify::{CheckResult, Fact, NodeFacts, Run, Source, tried};
 
 /// Lines of one output that a terminal picture shows; the appendix has them all.
 const SHOWN_LINES: usize = 24;
@@ -136,12 +136,22 @@ impl Artist {
         part.checks.iter().find(|check| check.id == scope.check)
     }
 
+    /// What the pictures of a check are called, or of a question that was tried.
+    fn title(&self, scope: &Scope) -> &str {
+        let question = || self.run().lab.questions.iter().find(|question| question.id == scope.check);
+        let title = match scope.part == tried::PART {
+            true => question().map(|question| &question.ask),
+            false => self.check(scope).map(|check| &check.title),
+        };
+        title.map_or("", |title| title.get(self.lang)).trim()
+    }
+
     fn window(&self, scope: &Scope, name: &str, facts: &[&Fact]) -> String {
         if facts.is_empty() {
             return String::new();
         }
         let entries: Vec<Entry> = facts.iter().map(|fact| self.entry(fact)).collect();
-        let title = self.check(scope).map_or("", |check| check.title.get(self.lang)).trim();
+        let title = self.title(scope);
         let ids: Vec<&str> = facts.iter().map(|fact| fact.id.as_str()).collect();
         let more = |left: usize| fill(&self.words().picture.more_lines, &[&left.to_string()]);
         let svg = terminal::draw(title, &ids.join(" · "), &entries, most_lines(entries.len()), more);

@@ -12,7 +12,7 @@ use super::words::Words;
 use crate::import::project::Project;
 use crate::verify::outage;
 use crate::verify::run::{Outage, RoleChange};
-use crate::verify::{Fact, Run, StepResult, Verdict};
+use crate::verify::{Fact, Run, StepResult, Verdict, tried};
 
 /// How long the first look at the roles may take.
 const FIRST_LOOK_MS: u64 = 500;
@@ -104,6 +104,10 @@ impl Evidence {
 
     /// A step and its facts, the last first: a step that waited looked more than once.
     pub fn step_facts(&self, scope: &Scope, name: &str) -> Option<(&StepResult, Vec<&Fact>)> {
+        if scope.part == tried::PART {
+            let tried = self.run.tried.iter().find(|tried| tried.question == scope.check)?;
+            return Some(self.with_facts(tried.steps.iter().find(|step| step.id == name)?));
+        }
         let mut names = name.rsplit('/');
         let step = names.next()?;
         let check = names.next();
@@ -115,7 +119,11 @@ impl Evidence {
             let check = result.checks.iter().find(|result| result.id == check.unwrap_or(&scope.check))?;
             check.steps.iter().find(|result| result.id == step)
         })?;
-        Some((step, step.facts.iter().rev().filter_map(|id| self.fact(id)).collect()))
+        Some(self.with_facts(step))
+    }
+
+    fn with_facts<'s>(&'s self, step: &'s StepResult) -> (&'s StepResult, Vec<&'s Fact>) {
+        (step, step.facts.iter().rev().filter_map(|id| self.fact(id)).collect())
     }
 
     fn step(&self, scope: &Scope, name: &str, any: bool) -> Option<Seen> {

@@ -26,6 +26,10 @@ pub fn run(run: &Run) -> Run {
         part.reason.iter_mut().for_each(|reason| mask_text(reason, &secrets));
         part.checks.iter_mut().for_each(|check| mask_check(check, &secrets));
     }
+    for tried in &mut run.tried {
+        let steps = tried.steps.iter_mut().flat_map(|step| &mut step.reason);
+        steps.chain(&mut tried.reason).for_each(|text| mask_text(text, &secrets));
+    }
     run
 }
 
@@ -70,7 +74,10 @@ fn mask_fact(fact: &mut Fact, secrets: &[String]) {
     mask(&mut fact.output, secrets);
     mask_texts(&mut fact.value, secrets);
     match &mut fact.source {
-        Source::Sql { statement: text, .. } | Source::Http { url: text, .. } | Source::Fault { command: text, .. } => {
+        Source::Sql { statement: text, .. }
+        | Source::Http { url: text, .. }
+        | Source::Fault { command: text, .. }
+        | Source::Tried { command: text } => {
             mask(text, secrets);
         }
         Source::Operation { body, .. } => mask(body, secrets),

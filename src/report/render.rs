@@ -104,6 +104,13 @@ impl Page<'_> {
                 Some(_) => self.render(&name, Value::from(Serde(&values)))?,
                 None => String::new(),
             };
+            let tried = match self.layout.tried(&question.id) {
+                Some(values) => {
+                    self.render(&format!("report/tried.{}.md.j2", self.lang.code()), Value::from(Serde(&values)))?
+                }
+                None => String::new(),
+            };
+            let answer = format!("{}\n\n{}", answer.trim(), tried.trim());
             answered.push(context! {
                 number => place + 1,
                 id => &question.id,

@@ -209,6 +209,7 @@ pub(crate) fn empty_run(loaded: &Loaded, deployment: &Deployment, id: &str, now:
         facts: Vec::new(),
         timeline: Vec::new(),
         outages: Vec::new(),
+        tried: Vec::new(),
         notes: Vec::new(),
     }
 }

@@ -85,6 +85,11 @@ pub enum Source {
         /// What was sent, as JSON.
         body: String,
     },
+    /// From an experiment for a control question.
+    Tried {
+        /// The commands that show the same by hand.
+        command: String,
+    },
     /// From the clients of a workload.
     Workload {
         /// The workload's name.

@@ -25,6 +25,7 @@ pub mod stepping;
 pub mod steps;
 pub mod store;
 pub mod terminal;
+pub mod tried;
 pub mod verdict;
 pub mod watch;
 pub mod workload;

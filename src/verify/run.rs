@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::outage::{NoElection, Phase};
 use super::{Fact, Verdict};
-use crate::lab::model::{LabFile, Text};
+use crate::lab::model::{Experiment, LabFile, Text};
 use crate::topology::{ConfigFile, Service, Timing};
 
 /// The format of run.json.
@@ -58,6 +58,9 @@ pub struct Run {
     pub timeline: Vec<RoleChange>,
     /// The outages that workloads measured.
     pub outages: Vec<Outage>,
+    /// The control questions that the lab wants tried, and what came of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// What a reader must know of the run as a whole: that only one part was run, that it was interrupted, that
     /// nodes were started again which an earlier run had left stopped.
     #[serde(default)]
@@ -162,6 +165,31 @@ impl StepResult {
         let StepResult { verdict, reason, facts, span_ms, mut earlier, .. } = self;
         earlier.push(Earlier { verdict, reason, facts, span_ms });
         earlier
+    }
+}
+
+/// A control question that was tried. Its verdict says whether that could be done, and counts for nothing else.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Tried {
+    /// The question's id.
+    pub question: String,
+    /// What was tried.
+    pub experiment: Experiment,
+    /// `pass` where it was tried to its end, `skipped` where it cannot be tried here.
+    pub verdict: Verdict,
+    /// For anything but a pass: why.
+    pub reason: Option<Text>,
+    /// Its steps, as far as they were done.
+    pub steps: Vec<StepResult>,
+    /// When it began and ended, in ms since the run's start.
+    pub span_ms: (u64, u64),
+}
+
+impl Tried {
+    /// Not tried yet.
+    pub fn of(question: &str, experiment: Experiment) -> Tried {
+        let (question, verdict) = (question.to_owned(), Verdict::Skipped);
+        Tried { question, experiment, verdict, reason: None, steps: Vec::new(), span_ms: (0, 0) }
     }
 }
 

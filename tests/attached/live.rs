@@ -2,7 +2,7 @@
 
 use labrun::verify::{Run, Verdict};
 
-use crate::project::{Project, Said};
+use crate::project::{Project, Said, docker};
 use crate::variants::{TWELVE, Variant};
 
 /// Start it, and verify it.
@@ -55,9 +55,37 @@ pub fn the_reports_own_project_passes_and_is_left_as_it_was_found() {
     let page = project.output().join(&project.name).join("runs/latest/report.en.md");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("COPY postgres0.yml /postgres0.yml"), "the Dockerfile is not in the report");
+    docker_compose_does_what_the_experiments_showed(&project, &seen);
     // What labrun wrote goes, the containers stay.
     assert_eq!(project.labrun(&["destroy"]).code, 0);
     assert!(project.states().iter().all(|state| state.ends_with(" running")), "{:?}", project.states());
+}
+
+/// The experiments speak of a copy and of what labrun asked of the engine. Here docker-compose itself is asked, on the project.
+fn docker_compose_does_what_the_experiments_showed(project: &Project, seen: &Run) {
+    for tried in &seen.tried {
+        assert_eq!(tried.verdict, Verdict::Pass, "{tried:?}");
+    }
+    let shown = |step: &str| {
+        let scope = format!("questions/edit-yaml/{step}");
+        let fact = seen.facts.iter().find(|fact| fact.scope == scope).unwrap();
+        (fact.value["same_image"].as_bool().unwrap(), fact.value["edited"].as_bool().unwrap())
+    };
+    let container = format!("{}-pg-slave", project.name);
+    let image = || docker(&["inspect", "--format", "{{.Image}}", &container]);
+    let edited = || docker(&["exec", &container, "cat", "/postgres1.yml"]).contains(&"# an edit".to_owned());
+    let before = image();
+    project.forget_later(&container);
+    project.edit(&[("postgres1.yml", "scope: my_cluster", "# an edit\nscope: my_cluster")]);
+    for (step, args) in [
+        ("restart", &["restart", "pg-slave"][..]),
+        ("up", &["up", "-d", "--no-deps", "--force-recreate", "pg-slave"]),
+        ("build", &["up", "-d", "--no-deps", "--build", "pg-slave"]),
+    ] {
+        let said = project.compose(args);
+        assert_eq!(said.code, 0, "{}", said.all());
+        assert_eq!((image() == before, edited()), shown(step), "{step}");
+    }
 }
 
 pub fn a_check_that_replicas_pass_is_named_and_what_follows_is_skipped() {

@@ -1,6 +1,7 @@
 //! The reference report's project in a folder of its own, with containers, ports and images of its own; nothing of it is
 //! left at the end.
 
+use std::cell::RefCell;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,6 +31,8 @@ pub struct Project {
     dir: TempDir,
     pub name: String,
     started: bool,
+    /// What `docker-compose down` does not remove: `docker`'s words for each.
+    left_by_compose: RefCell<Vec<Vec<String>>>,
 }
 
 impl Project {
@@ -40,7 +43,7 @@ impl Project {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("labruntest{}x{number}", std::process::id());
         let dir = tempfile::Builder::new().prefix("labrun-attached-").tempdir().unwrap();
-        let project = Project { dir, name, started: false };
+        let project = Project { dir, name, started: false, left_by_compose: RefCell::default() };
         std::fs::create_dir(project.folder()).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/projects/reference");
         for file in FILES {
@@ -126,6 +129,17 @@ impl Project {
         format!("compose:{}", self.folder().display())
     }
 
+    /// What a container is made of now is to be removed at the end: docker-compose forgets the image that a build untags, and
+    /// the volumes without a name that it hands on to a container which it makes anew.
+    pub fn forget_later(&self, container: &str) {
+        let format = "{{.Image}}{{range .Mounts}} {{.Name}}{{end}}";
+        let said = docker(&["inspect", "--format", format, container]);
+        let mut words = said.iter().flat_map(|line| line.split_whitespace()).map(str::to_owned);
+        let image = words.next().map(|image| vec!["rmi".to_owned(), image]);
+        let volumes = words.map(|volume| vec!["volume".to_owned(), "rm".to_owned(), volume]);
+        self.left_by_compose.borrow_mut().extend(image.into_iter().chain(volumes));
+    }
+
     /// The states of its containers, by service.
     pub fn states(&self) -> Vec<String> {
         let format = "{{.Label \"com.docker.compose.service\"}} {{.State}}";
@@ -144,6 +158,9 @@ impl Drop for Project {
         self.compose(&["down", "--volumes", "--remove-orphans"]);
         let image = format!("{}-patroni", self.name);
         let _ = Command::new("docker").args(["rmi", &image]).output();
+        for words in self.left_by_compose.borrow().iter() {
+            let _ = Command::new("docker").args(words).output();
+        }
         if std::thread::panicking() {
             return;
         }

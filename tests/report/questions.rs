@@ -1,7 +1,10 @@
 //! The control questions are answered from the project's own files: other files, another answer.
 
-use labrun::lab::model::Lang;
-use labrun::verify::Run;
+use labrun::deploy::trial::{Look, Steps, Subject};
+use labrun::lab::model::{Experiment, Lang};
+use labrun::verify::run::Tried;
+use labrun::verify::tried::rebuild::{self, ACTS, Act};
+use labrun::verify::{Fact, Run, StepResult, Verdict};
 
 use super::read::section;
 use super::{LANGS, fixture, report};
@@ -123,4 +126,100 @@ fn a_question_without_a_template_says_that_it_has_none() {
     run.lab.questions[0].answer = "unknown".to_owned();
     assert!(answer(&run, Lang::En, 1).contains("The lab has no template in English"));
     assert!(answer(&run, Lang::Ru, 1).contains("нет шаблона ответа на русском языке"));
+}
+
+/// What an experiment with the question's edit shows in containers: only the build takes it up.
+fn with_experiment(run: &mut Run, question: &str, experiment: Experiment) {
+    let subject = Subject {
+        node: "pg-master".into(),
+        image: "my-postgres-patroni".into(),
+        dockerfile: "Dockerfile".into(),
+        config: Some(("postgres0.yml".into(), "/postgres0.yml".into())),
+        always_built: false,
+    };
+    let edit = rebuild::edit(experiment, &subject).expect("an edit");
+    let look = |image: &str, container: &str, edited: bool| Look {
+        container: container.into(),
+        image: format!("sha256:{image}"),
+        config: Some(if edited { edit.as_ref().expect("an edit").line.to_owned() } else { String::new() }),
+        environment: Vec::new(),
+    };
+    let looks =
+        [look("aaaa", "c1", false), look("aaaa", "c1", false), look("aaaa", "c2", false), look("bbbb", "c3", true)];
+    let mut tried = Tried::of(question, experiment);
+    for (place, act) in ACTS.into_iter().enumerate() {
+        let before = place.checked_sub(1).map(|before| &looks[before]);
+        let steps = matches!(act, Act::Begin | Act::Build).then_some(Steps { all: 9, cached: 6 });
+        let seen = rebuild::seen(act, &subject, edit.as_ref(), before, &looks[place], steps);
+        let id = format!("F9{place}");
+        tried.steps.push(StepResult {
+            id: act.id().into(),
+            title: act.title(edit.as_ref()),
+            action: "try".into(),
+            verdict: Verdict::Pass,
+            reason: None,
+            deadline: None,
+            facts: vec![id.clone()],
+            earlier: Vec::new(),
+            span_ms: (33_000, 33_100),
+        });
+        run.facts.push(Fact {
+            id,
+            scope: format!("questions/{question}/{}", act.id()),
+            at_ms: 33_000,
+            took_ms: 100,
+            node: seen.node,
+            role: None,
+            source: seen.source,
+            output: seen.output,
+            value: seen.value,
+        });
+    }
+    tried.verdict = Verdict::Pass;
+    run.backend = "docker".into();
+    run.tried.push(tried);
+}
+
+#[test]
+fn an_answer_shows_what_was_tried_with_its_evidence() {
+    let mut run = fixture::passed();
+    with_experiment(&mut run, "edit-yaml", Experiment::EditConfig);
+    let told = answer(&run, Lang::En, 2);
+    for sentence in [
+        "**No, and the edit has no effect.**",
+        "After `docker compose restart`: the same container, the same image `aaaa`; the edit **is not** in the container. [F91](#f91)",
+        "After `docker compose up -d --force-recreate`: another container, the same image `aaaa`; the edit **is not** in",
+        "After `docker compose up -d --build` (6 of 9 steps from the cache): another container, another image `bbbb`; the edit **is** in the container. [F93](#f93)",
+        "$ echo '# labrun: an edit' >> postgres0.yml && docker compose restart pg-master",
+    ] {
+        assert!(told.contains(sentence), "{sentence}\n{told}");
+    }
+    let told = answer(&run, Lang::Ru, 2);
+    for sentence in
+        ["образ прежний, `aaaa`; правка в контейнере **не видна**", "образ новый, `bbbb`; правка в контейнере **есть**"]
+    {
+        assert!(told.contains(sentence), "{sentence}\n{told}");
+    }
+    let html = report(&run, Lang::Ru).html;
+    assert!(html.contains("<strong>не видна</strong>") && html.contains("href=\"#f93\""), "the page lacks it");
+    // Another question's answer, and one whose evidence is gone, say nothing of it.
+    assert!(!answer(&run, Lang::En, 1).contains("Tried"));
+    run.facts.retain(|fact| fact.id != "F93");
+    let told = answer(&run, Lang::En, 2);
+    assert!(told.contains("[F92](#f92)") && !told.contains("another image"), "{told}");
+}
+
+#[test]
+fn what_could_not_be_tried_is_told_where_there_are_containers_and_nowhere_else() {
+    let mut run = fixture::passed();
+    let before = answer(&run, Lang::En, 1);
+    let mut tried = Tried::of("restart", Experiment::Restart);
+    tried.reason = Some(labrun::lab::model::Text::Same("the folder is not here".into()));
+    run.tried.push(tried);
+    assert_eq!(answer(&run, Lang::En, 1), before);
+    run.backend = "attached".into();
+    let told = answer(&run, Lang::En, 1);
+    assert!(told.contains("*Not tried: the folder is not here.*"), "{told}");
+    run.tried[0].verdict = Verdict::InfraError;
+    assert!(answer(&run, Lang::Ru, 1).contains("Опыт не проведён: the folder is not here."));
 }

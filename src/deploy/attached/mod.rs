@@ -1,6 +1,7 @@
 //! The attached backend: a cluster that somebody else made. Its nodes are acted on, and never made or removed.
 
 mod commands;
+mod subject;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::containers::{self, Reached};
-use super::docker;
+use super::docker::{self, names};
 use super::local::{Remains, take_down};
+use super::trial::{self, Folder, InEngine, Origin, Trial};
 use super::{
     Backend, Blow, DeployError, Deployment, ExecOutput, NodeCommands, NodeStatus, Over, Part, Processes, Progress,
     Rule, waves, whole_node,
 };
-use crate::lab::model::FaultKind;
+use crate::lab::model::{FaultKind, Text};
 use commands::Act;
 
 /// Somebody else's cluster.
@@ -148,16 +150,30 @@ impl Backend for Attached {
         }
     }
 
+    async fn trial(&self, deployment: &Deployment) -> Result<Box<dyn Trial>, Text> {
+        let Attached::Containers(engine) = self else { return Err(subject::elsewhere()) };
+        let told = |error: DeployError| Text::Same(error.to_string());
+        let (subject, build) = subject::of(deployment)?;
+        let dir = build.dir;
+        let unread = |error: std::io::Error| Text::Same(format!("{}: {error}", dir.display()));
+        let folder = Folder::read(&dir, deployment.dir.parent().unwrap_or(&deployment.dir)).map_err(unread)?;
+        let engine = engine.engine().await.map_err(|error| told(error.into()))?;
+        let (owner, origin) = (names::owner(&deployment.dir), Origin::Folder { folder, args: build.args });
+        let trial = InEngine::new(engine, &owner, &deployment.name, subject, origin).await.map_err(told)?;
+        Ok(Box::new(trial))
+    }
+
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
         // What labrun made beside the cluster and wrote about it goes; the cluster stays as it is.
-        let mut removed = match self {
-            Attached::Containers(reached) => match reached.engine().await {
-                Ok(engine) => docker::remove_visitors(engine, &deployment.dir, progress).await?,
-                // An engine that is gone has nothing of ours that would still run.
-                Err(_) => Vec::new(),
-            },
-            Attached::Commands(_) => Vec::new(),
-        };
+        let mut removed = Vec::new();
+        // An engine that is gone has nothing of ours that would still run.
+        if let Attached::Containers(reached) = self
+            && let Ok(engine) = reached.engine().await
+        {
+            removed = docker::remove_visitors(engine, &deployment.dir, progress).await?;
+            let owner = names::owner(&deployment.dir);
+            removed.extend(trial::leftovers(engine, &owner, &deployment.name, progress).await?);
+        }
         removed.extend(take_down(&Remains::of(deployment), progress).await?);
         Ok(removed)
     }

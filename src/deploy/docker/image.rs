@@ -1,14 +1,13 @@
 //! Images: base images are there or fetched, those of postgres nodes are built from the lab's Dockerfile.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::path::Path;
 
-use bollard::body_full;
-use bollard::errors::Error;
-use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
+use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 
+use super::build::{self, Recipe};
 use super::{DockerError, context, names};
 use crate::deploy::{DeployError, DockerPlace, Progress};
 use crate::engine::error::told;
@@ -16,9 +15,6 @@ use crate::engine::{Engine, EngineError};
 use crate::images::STAND_INS;
 use crate::lab::model::AgentKind;
 use crate::topology::{ImagePlan, Plan};
-
-/// How many lines of a build are kept to explain its failure.
-const KEPT: usize = 25;
 
 /// Make sure of every image that the plan needs.
 pub async fn ensure(
@@ -97,45 +93,9 @@ async fn build(
     }
     progress.stage(&format!("building {tag} on {}", image.base));
     let labels = names::image_labels(place, &recipe);
-    let options = BuildImageOptionsBuilder::new().t(&tag).rm(true).forcerm(true).labels(&labels).build();
-    let mut last = VecDeque::new();
-    let mut stream = engine.docker().build_image(options, None, Some(body_full(context.into())));
-    while let Some(piece) = stream.next().await {
-        match piece {
-            Ok(info) => {
-                for line in info.stream.as_deref().unwrap_or_default().lines().filter(|line| !line.trim().is_empty()) {
-                    keep(&mut last, line);
-                    progress.waiting(line);
-                }
-            }
-            Err(Error::DockerStreamError { error }) if !error.contains("no space left on device") => {
-                return Err(failed(tag, error, last, agent).into());
-            }
-            Err(Error::DockerResponseServerError { status_code: 400, message }) => {
-                return Err(failed(tag, message, last, agent).into());
-            }
-            Err(error) => return Err(engine.failed(format!("build {tag}"))(error).into()),
-        }
-    }
+    let recipe = Recipe { tag: &tag, dockerfile: "Dockerfile", labels, args: HashMap::new(), context, agent };
+    build::run(engine, recipe, &mut |line| progress.waiting(line)).await?;
     Ok(())
-}
-
-fn keep(last: &mut VecDeque<String>, line: &str) {
-    if last.len() == KEPT {
-        last.pop_front();
-    }
-    last.push_back(format!("  {line}"));
-}
-
-fn failed(image: String, why: String, last: VecDeque<String>, agent: Option<&Path>) -> DockerError {
-    let help = match agent {
-        Some(agent) if why.contains("labrun-agent") => format!(
-            "{} does not run in this image; a static one does: make build, or LABRUN_AGENT_STATIC=PATH",
-            agent.display()
-        ),
-        _ => "see below which step failed; the Dockerfile's template is templates/config/ beside the lab".to_owned(),
-    };
-    DockerError::Build { image, why: why.trim().to_owned(), help, last: Vec::from(last).join("\n") }
 }
 
 /// Whether the image under this name is the deployment's, made from what has this digest.
@@ -171,13 +131,5 @@ mod tests {
         {
             assert_eq!(with_tag(image), meant);
         }
-    }
-
-    #[test]
-    fn an_agent_that_does_not_run_is_told_from_another_failure() {
-        let why = "The command '/bin/sh -c labrun-agent --version' returned a non-zero code: 127";
-        let error = failed("x".into(), why.into(), VecDeque::new(), Some(Path::new("/b/labrun-agent")));
-        let DockerError::Build { help, .. } = error else { panic!("{error}") };
-        assert!(help.contains("/b/labrun-agent") && help.contains("static"), "{help}");
     }
 }

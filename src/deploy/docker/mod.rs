@@ -4,13 +4,14 @@
 //! an image `<deployment>/my-postgres-…` for each Dockerfile, and a container for each node, under the lab's own names.
 //! The state on this machine is written before any of that is made; a destroy finds it by the label alone.
 
+pub mod build;
 mod context;
 mod create;
 mod error;
 mod image;
 pub mod names;
 mod place;
-mod remains;
+pub mod remains;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,13 +22,14 @@ use async_trait::async_trait;
 use super::containers::{self, Reached};
 use super::local::programs::Search;
 use super::local::{Remains, take_down};
+use super::trial::{self, InEngine, Origin, Subject, Trial};
 use super::{
     Backend, Blow, DeployError, Deployment, DockerPlace, ExecOutput, NodeStatus, Part, Place, Processes, Progress,
     Rule, waves,
 };
 use crate::engine::{Address, Engine};
-use crate::lab::model::{AgentKind, FaultKind};
-use crate::topology::{Credentials, NodePlan, Plan, Service};
+use crate::lab::model::{AgentKind, FaultKind, Text};
+use crate::topology::{Credentials, ImagePlan, NodePlan, Plan, Service};
 pub use error::DockerError;
 pub use image::id as image_id;
 pub use place::{check, choose, nodes};
@@ -61,6 +63,39 @@ impl Docker {
         }
         waves::up(deployment, self, &stopped, progress).await
     }
+
+    /// A copy of the first image that the deployment has built.
+    async fn copy(&self, deployment: &Deployment) -> Result<InEngine, DeployError> {
+        let (engine, place) = (self.0.engine().await?, place_of(deployment)?);
+        let none = || DeployError::process("copy an image", "the deployment builds none");
+        let (subject, image) = subject(&deployment.plan).ok_or_else(none)?;
+        let base = engine.docker().inspect_image(&image.base).await;
+        let base = Box::new(base.map_err(engine.failed(format!("look at the image {}", image.base)))?);
+        let has_agent = image.agent == AgentKind::Labrun;
+        let agent = has_agent.then(|| Search::from_env().agent_for_images()).transpose()?;
+        let origin = Origin::Plan { image: image.clone(), base, agent };
+        InEngine::new(engine, &place.owner, &place.project, subject, origin).await
+    }
+}
+
+/// The node that is tried, of all that run from images of the deployment's own: the first.
+fn subject(plan: &Plan) -> Option<(Subject, &ImagePlan)> {
+    let image = plan.images.first()?;
+    let runs = |node: &&NodePlan| node.container.as_ref().is_some_and(|container| container.image == image.name);
+    let node = plan.nodes.iter().find(runs)?;
+    let command = node.container.as_ref().map(|container| container.command.as_slice()).unwrap_or_default();
+    let config = command.iter().find_map(|word| {
+        let file = image.files.iter().find(|file| *word == format!("/{}", file.path))?;
+        Some((file.path.clone(), word.clone()))
+    });
+    let subject = Subject {
+        node: node.name.clone(),
+        image: image.name.clone(),
+        dockerfile: "Dockerfile".to_owned(),
+        config,
+        always_built: false,
+    };
+    Some((subject, image))
 }
 
 /// The base images of a plan, and those that its nodes run as they are.
@@ -104,7 +139,12 @@ pub fn place_of(deployment: &Deployment) -> Result<&DockerPlace, DeployError> {
 /// What the engine that is meant now has of the deployment in `dir`, whose state is lost. Without an engine: nothing.
 pub async fn remove_lost(dir: &Path, name: &str, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
     match lost(dir, name).await {
-        Some(engine) => remains::remove(&engine, &names::owner(dir), name, progress).await,
+        Some(engine) => {
+            let owner = names::owner(dir);
+            let mut removed = trial::leftovers(&engine, &owner, name, progress).await?;
+            removed.extend(remains::remove(&engine, &owner, name, progress).await?);
+            Ok(removed)
+        }
         None => Ok(Vec::new()),
     }
 }
@@ -185,9 +225,15 @@ impl Backend for Docker {
         containers::logs(self.0.engine().await?, deployment, node, offset).await
     }
 
+    async fn trial(&self, deployment: &Deployment) -> Result<Box<dyn Trial>, Text> {
+        let trial = self.copy(deployment).await;
+        trial.map(|trial| Box::new(trial) as Box<dyn Trial>).map_err(|error| Text::Same(error.to_string()))
+    }
+
     async fn destroy(&self, deployment: &Deployment, progress: &dyn Progress) -> Result<Vec<String>, DeployError> {
         let (engine, place) = (self.0.engine().await?, place_of(deployment)?);
-        let mut removed = remains::remove(engine, &place.owner, &place.project, progress).await?;
+        let mut removed = trial::leftovers(engine, &place.owner, &place.project, progress).await?;
+        removed.extend(remains::remove(engine, &place.owner, &place.project, progress).await?);
         removed.extend(take_down(&Remains::of(deployment), progress).await?);
         Ok(removed)
     }

@@ -21,6 +21,10 @@ pub struct Service {
     pub build: Option<Place>,
     /// The Dockerfile that it is built from, relative to the project.
     pub dockerfile: Option<String>,
+    /// The folder that it is built in, relative to the project.
+    pub context: Option<String>,
+    /// The build's arguments, with a value.
+    pub build_args: IndexMap<String, String>,
     /// Its image.
     pub image: Option<String>,
     /// `pull_policy`; `build` has the image built at every `up`.
@@ -121,6 +125,8 @@ fn service(file: &Arc<File>, entry: &Entry) -> Service {
         at: Place::of(file, &entry.key_span),
         build: node.entry("build").map(|build| Place::of(file, &build.key_span)),
         dockerfile: node.get("build").map(dockerfile),
+        context: node.get("build").map(context),
+        build_args: node.get("build").and_then(|build| build.get("args")).map(environment).unwrap_or_default(),
         image: text("image"),
         pull_policy: text("pull_policy"),
         container_name: text("container_name"),
@@ -139,13 +145,15 @@ fn service(file: &Arc<File>, entry: &Entry) -> Service {
 
 /// `build: DIR`, or `build: {context, dockerfile}`; the Dockerfile's path within the project.
 fn dockerfile(build: &Node) -> String {
-    let field = |name: &str| build.get(name).and_then(Node::text);
-    let context = build.text().or(field("context")).unwrap_or(".");
-    let file = field("dockerfile").unwrap_or("Dockerfile");
-    match within_project(context).as_str() {
+    let file = build.get("dockerfile").and_then(Node::text).unwrap_or("Dockerfile");
+    match context(build).as_str() {
         "." => within_project(file),
         folder => format!("{folder}/{}", within_project(file)),
     }
+}
+
+fn context(build: &Node) -> String {
+    within_project(build.text().or(build.get("context").and_then(Node::text)).unwrap_or("."))
 }
 
 /// The short syntax `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, or the long one with `published` and `target`.

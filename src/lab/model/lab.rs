@@ -88,4 +88,22 @@ pub struct Question {
     pub ask: Text,
     /// The template: `templates/questions/ANSWER.LANG.md.j2`, or such a file beside the lab.
     pub answer: String,
+    /// What is tried on the deployment's own project, for the answer to show. Only containers are made from images: on other
+    /// backends nothing is tried, and the answer stands alone.
+    #[serde(default, rename = "try", skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
+}
+
+/// What can be tried for a control question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Experiment {
+    /// A copy of the project is restarted, and brought up again.
+    Restart,
+    /// The same after a change to a node's configuration.
+    EditConfig,
+    /// The same after a change to the Dockerfile.
+    EditDockerfile,
+    /// A node's ports are asked from the host, and from the container of another node.
+    Ports,
 }

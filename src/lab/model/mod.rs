@@ -17,7 +17,7 @@ pub use chaos::ChaosStep;
 pub use check::{CheckFile, Param, Step, StepAction};
 pub use duration::{Budget, Deadline, Span};
 pub use fault::{FaultKind, FaultStep};
-pub use lab::{CheckUse, LabFile, Part, Question};
+pub use lab::{CheckUse, Experiment, LabFile, Part, Question};
 pub use operate::{OperateStep, Operation};
 pub use step::{
     ClusterStep, Condition, DcsStep, ExecStep, HaproxyStep, HttpMethod, HttpStep, LogsStep, SqlStep, ToldCondition,

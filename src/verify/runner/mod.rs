@@ -29,6 +29,7 @@ use super::course::{Course, CurrentLab};
 use super::faults::Faults;
 use super::spine::Spine;
 use super::steps::{Attempt, Stage};
+use super::tried::Trier;
 use super::watch::{Pace, Samples};
 use super::workload::Workloads;
 use super::world::World;
@@ -96,6 +97,11 @@ impl InRun<'_> {
             };
         }
         self.undo(run).await;
+        if only.is_none() && !self.cancel.is_cancelled() {
+            let trier = Trier { world: self.world, spine: &self.spine, cancel: &self.cancel };
+            let loaded = self.lab.get();
+            run.tried = trier.all(&loaded.lab.file.questions).await;
+        }
         finish::complete(self, run);
         let (verdict, points) = (run.verdict, run.points);
         self.spine.tell(Event::RunFinished { verdict, points });

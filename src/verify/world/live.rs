@@ -10,8 +10,9 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{Dial, Session, World};
+use crate::deploy::trial::Trial;
 use crate::deploy::{Backend, Blow, DeployError, Deployment, ExecOutput, NodeStatus, Part, Processes, Rule};
-use crate::lab::model::{FaultKind, HttpMethod, Operation};
+use crate::lab::model::{FaultKind, HttpMethod, Operation, Text};
 use crate::observe::http::{self, Answer};
 use crate::observe::observer::QUESTION_LIMIT;
 use crate::observe::{
@@ -127,6 +128,10 @@ impl World for Live<'_> {
 
     async fn shaped(&self) -> Result<Vec<Rule>, DeployError> {
         self.backend.shaped(self.deployment).await
+    }
+
+    async fn trial(&self) -> Result<Box<dyn Trial>, Text> {
+        self.backend.trial(self.deployment).await
     }
 
     async fn zookeeper_mode(&self, node: &str) -> Option<String> {

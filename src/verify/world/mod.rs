@@ -12,8 +12,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use crate::deploy::trial::Trial;
 use crate::deploy::{Blow, DeployError, Deployment, ExecOutput, NodeStatus, Part, Processes, Rule};
-use crate::lab::model::{FaultKind, HttpMethod, Operation};
+use crate::lab::model::{FaultKind, HttpMethod, Operation, Text};
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
 
@@ -76,6 +77,8 @@ pub trait World: Send + Sync {
     async fn shape(&self, rules: &[Rule]) -> Result<Vec<Rule>, DeployError>;
     /// The rules that are in force, in order.
     async fn shaped(&self) -> Result<Vec<Rule>, DeployError>;
+    /// A copy of the deployment's own project on which a control question is tried, or why there can be none.
+    async fn trial(&self) -> Result<Box<dyn Trial>, Text>;
     /// What a ZooKeeper server says that it is: `leader`, `follower`, `standalone`; nothing where it does not answer.
     async fn zookeeper_mode(&self, node: &str) -> Option<String>;
 }

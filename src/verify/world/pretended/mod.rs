@@ -3,6 +3,7 @@
 //! It behaves as the reference lab does, or wrongly in one of the ways of [`Quirk`].
 
 mod cluster;
+pub mod copy;
 mod sql;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,13 +15,15 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use self::cluster::Cluster;
+use self::copy::Copy;
 use super::{Dial, Session, World};
+use crate::deploy::trial::Trial;
 use crate::deploy::{
     Blow, DeployError, DeployedNode, Deployment, ExecOutput, Home, LocalPlace, NodeStatus, Options, Part, Phase, Place,
     Processes, Programs, Rule,
 };
 use crate::lab::Loaded;
-use crate::lab::model::{FaultKind, HttpMethod, Operation};
+use crate::lab::model::{FaultKind, HttpMethod, Operation, Text};
 use crate::observe::http::Answer;
 use crate::observe::{ClusterView, DcsKey, ObserveError, ProxyView, SqlError, SqlOutput};
 use crate::topology::{PlanOptions, PlanPlace, Service, plan};
@@ -72,6 +75,7 @@ pub enum Quirk {
 pub struct Pretended {
     deployment: Deployment,
     cluster: Arc<Mutex<Cluster>>,
+    copy: Option<Copy>,
 }
 
 impl Pretended {
@@ -80,7 +84,14 @@ impl Pretended {
         let deployment = deployment(loaded, dir);
         let names = deployment.postgres_nodes().map(|node| (node.name.clone(), node.main));
         let cluster = Cluster::new(names.collect(), quirks);
-        Pretended { deployment, cluster: Arc::new(Mutex::new(cluster)) }
+        Pretended { deployment, cluster: Arc::new(Mutex::new(cluster)), copy: None }
+    }
+
+    /// Its nodes run in containers, and there is a copy of their project.
+    pub fn in_containers(&mut self, copy: Copy) {
+        let nodes = self.deployment.nodes.iter_mut();
+        nodes.for_each(|node| node.home = Home::Container(node.name.clone()));
+        self.copy = Some(copy);
     }
 
     /// The cluster, as it is by now.
@@ -277,6 +288,10 @@ impl World for Pretended {
 
     async fn shaped(&self) -> Result<Vec<Rule>, DeployError> {
         Ok(self.cluster_now().rules.clone())
+    }
+
+    async fn trial(&self) -> Result<Box<dyn Trial>, Text> {
+        self.copy.clone().map(|copy| Box::new(copy) as Box<dyn Trial>).ok_or_else(|| Text::Same("no copy".to_owned()))
     }
 
     async fn zookeeper_mode(&self, _: &str) -> Option<String> {
