@@ -68,6 +68,9 @@ pub struct MemberView {
     pub lag: Option<u64>,
     /// Its WAL position, in bytes.
     pub lsn: Option<u64>,
+    /// Where standbys reach it by its own word in the DCS (the host and port of Patroni's `connect_address`).
+    #[serde(default)]
+    pub connect: Option<String>,
 }
 
 impl ClusterView {
@@ -93,7 +96,8 @@ impl ClusterView {
         view.timeline = leader_rest.and_then(timeline);
         let leader_lsn = leader_rest.and_then(lsn);
         for node in &heard {
-            let member = member_view(node, &view, leader_rest, leader_lsn);
+            let mut member = member_view(node, &view, leader_rest, leader_lsn);
+            member.connect = dcs.connect_address(&node.member);
             if member.state == "streaming" {
                 view.replicas.push(member.node.clone());
             }
@@ -232,6 +236,18 @@ pub(crate) mod tests {
             down: vec!["pg-slave".into()],
         };
         (dcs, heard, proxy)
+    }
+
+    #[test]
+    fn a_member_is_reached_where_the_dcs_says() {
+        let (dcs, heard, _) = healthy();
+        let conn = json!({"conn_url": "postgres://db-one.lab:6432/postgres", "state": "running"});
+        let members = vec![("postgresql0".to_owned(), conn), ("postgresql1".to_owned(), json!({"conn_url": "?"}))];
+        let view = ClusterView::assemble(Ok(DcsView { members, ..dcs.clone() }), heard.clone(), None);
+        let connect = |node: &str| view.member(node).unwrap().connect.clone();
+        assert_eq!((connect("pg-master").as_deref(), connect("pg-slave")), (Some("db-one.lab:6432"), None));
+        let with_user = vec![("m".to_owned(), json!({"conn_url": "postgres://u:p@h:1/x?a=b"}))];
+        assert_eq!(DcsView { members: with_user, ..dcs }.connect_address("m").as_deref(), Some("h:1"));
     }
 
     #[test]

@@ -50,6 +50,15 @@ impl DcsView {
         names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
+    /// Where a member says that it is reached: `host:port` of its `conn_url`.
+    pub fn connect_address(&self, member: &str) -> Option<String> {
+        let (_, said) = self.members.iter().find(|(name, _)| name == member)?;
+        let (_, rest) = said.get("conn_url")?.as_str()?.split_once("://")?;
+        let authority = rest.split(['/', '?']).next()?;
+        let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+        (!address.is_empty()).then(|| address.to_owned())
+    }
+
     /// Whether the dynamic configuration asks for synchronous standbys.
     pub fn is_synchronous(&self) -> bool {
         let mode = self.config.as_ref().and_then(|config| config.get("synchronous_mode"));

@@ -111,6 +111,19 @@ async fn where_all_is_well_every_part_passes_and_again_with_swapped_roles() {
     assert_eq!(leaders, ["pg-master", "pg-slave", "pg-master"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_standby_may_know_its_leader_by_the_connect_address_alone() {
+    let (loaded, folder) = (reference(), tempfile::tempdir().unwrap());
+    for (quirks, verdict) in [
+        (&[Quirk::OtherHostNames][..], Verdict::Pass),
+        (&[Quirk::OtherHostNames, Quirk::RejoinsElsewhere], Verdict::Fail),
+    ] {
+        let world = Pretended::new(&loaded, folder.path(), quirks);
+        let run = verify(&world, &loaded, None, Cancel::never()).await;
+        assert_eq!(run.parts[4].verdict, verdict, "{}", told(&run));
+    }
+}
+
 /// Each mistake, the part in which it must show, its verdict there, and words that the reason must have.
 const MISTAKES: &[(Quirk, &str, Verdict, &str)] = &[
     (Quirk::StandbyDown, "setup", Verdict::Fail, "something cannot be seen yet"),

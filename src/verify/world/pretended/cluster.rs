@@ -256,6 +256,11 @@ impl Cluster {
         }
     }
 
+    /// The host of a node's `connect_address`.
+    pub fn own_host(&self, place: usize) -> String {
+        format!("host-of-{}", self.nodes[place].name)
+    }
+
     fn member_view(&self, place: usize) -> MemberView {
         let node = &self.nodes[place];
         let is_sync = self.sync.contains(&place);
@@ -279,6 +284,7 @@ impl Cluster {
             state: state.to_owned(),
             timeline: node.up.then_some(node.timeline),
             sync_state,
+            connect: Some(format!("{}:{}", self.own_host(place), node.address.port())),
             ..MemberView::default()
         }
     }

@@ -63,6 +63,8 @@ pub enum Quirk {
     RejoinsStale,
     /// A node that comes back stays on its old timeline.
     RejoinsOnOldTimeline,
+    /// No mistake: nodes reach each other by names that only they themselves have, in the DCS.
+    OtherHostNames,
     /// A node that comes back streams from somewhere else.
     RejoinsElsewhere,
     /// Stopping a node fails.

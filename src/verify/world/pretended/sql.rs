@@ -158,7 +158,11 @@ fn receiver(cluster: &Cluster, place: usize) -> Vec<Vec<String>> {
     let node = &cluster.nodes[place];
     let Some(leader) = cluster.lease.filter(|_| node.streaming) else { return Vec::new() };
     let elsewhere = cluster.has(Quirk::RejoinsElsewhere) && node.came_back;
-    let from = if elsewhere { "10.9.9.9".to_owned() } else { cluster.nodes[leader].address.ip().to_string() };
+    let from = match () {
+        () if elsewhere => "10.9.9.9".to_owned(),
+        () if cluster.has(Quirk::OtherHostNames) => cluster.own_host(leader),
+        () => cluster.nodes[leader].address.ip().to_string(),
+    };
     let (port, timeline) = (cluster.nodes[leader].address.port().to_string(), node.timeline.to_string());
     vec![vec!["streaming".to_owned(), from, port, timeline, cluster.member(place)]]
 }
