@@ -1,6 +1,6 @@
 //! `labrun deploy`.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +30,11 @@ pub struct Args {
     /// Publish no port on 127.0.0.1.
     #[arg(long)]
     pub no_publish: bool,
+    /// The address of the engine's machine on which ports are published. Whoever reaches it reaches the lab's servers, and
+    /// the lab's passwords are no secret. An engine on another machine needs it: 0.0.0.0, or one of its addresses
+    /// [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_publish")]
+    pub publish_on: Option<IpAddr>,
     /// The user that nodes run as when root deploys [default: postgres, else nobody]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -60,6 +65,7 @@ impl Args {
             port_offset: self.port_offset,
             publish: !self.no_publish,
             user: self.user.clone(),
+            publish_on: self.publish_on,
             backend: self.backend,
         };
         let request = Request {

@@ -48,7 +48,8 @@ fn line(finding: &Finding, colors: bool) -> String {
     };
     let word = if colors { format!("\x1b[{color}m{word:<8}\x1b[0m") } else { format!("{word:<8}") };
     let remedy = finding.remedy.as_ref().map(|remedy| format!("\n{:28}-> {remedy}", "")).unwrap_or_default();
-    format!("{word}{:<20}{}{remedy}\n", finding.subject, finding.found)
+    // A subject may be longer than its column.
+    format!("{word}{:<19} {}{remedy}\n", finding.subject, finding.found)
 }
 
 #[cfg(test)]
@@ -69,6 +70,8 @@ mod tests {
             missing,
             "missing HAProxy             not in PATH\n                            -> apt-get install haproxy\n"
         );
+        let long = Finding { subject: "confluentinc/cp-zookeeper:7.7.1".into(), ..found(Level::Ok, None) };
+        assert!(line(&long, false).contains("7.7.1 not in PATH"));
         assert!(line(&found(Level::Warning, None), true).starts_with("\x1b[33mwarning"));
     }
 }

@@ -71,13 +71,16 @@ pub struct Options {
     pub publish: bool,
     /// The user that nodes run as, where root asked for one.
     pub user: Option<String>,
+    /// The address of the engine's machine on which ports are published; its loopback unless told.
+    #[serde(default)]
+    pub publish_on: Option<IpAddr>,
     /// Who is to run the nodes.
     pub backend: BackendKind,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { port_offset: 0, publish: true, user: None, backend: BackendKind::Local }
+        Options { port_offset: 0, publish: true, user: None, publish_on: None, backend: BackendKind::Local }
     }
 }
 
@@ -128,6 +131,9 @@ pub struct DockerPlace {
     pub owner: String,
     /// The first three bytes of the nodes' addresses in the deployment's own network.
     pub block: [u8; 3],
+    /// The address of the engine's machine on which ports are published; its loopback unless told.
+    #[serde(default)]
+    pub publish_on: Option<IpAddr>,
 }
 
 /// Where somebody else's cluster runs.

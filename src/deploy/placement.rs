@@ -1,7 +1,7 @@
 //! Where a deployment goes: its folder, its user, its programs, its block of addresses, and the plan with all that in it.
 //! Nothing is made here.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, User};
@@ -11,8 +11,8 @@ use super::deployment::STATE_FORMAT;
 use super::differences::differences;
 use super::local::{self, addresses, network, programs, run_dir};
 use super::{
-    BackendKind, DeployError, DeployedNode, Deployment, Home, LocalPlace, Options, Phase, Place, Programs, docker,
-    state,
+    BackendKind, DeployError, DeployedNode, Deployment, DockerPlace, Home, LocalPlace, Options, Phase, Place, Programs,
+    docker, state,
 };
 use crate::engine::{Address, Engine};
 use crate::lab::Loaded;
@@ -28,13 +28,14 @@ pub async fn same(there: Deployment, request: &Request<'_>) -> Result<(Deploymen
     if lines.is_empty() {
         return Ok((there, lines));
     }
-    if let (Place::Docker(place), false) = (&there.place, there.phase == Phase::Destroying)
+    if let (Place::Docker(there_now), false) = (&there.place, there.phase == Phase::Destroying)
         && request.options.backend == BackendKind::Docker
     {
         let plan = replanned(&there, request)?;
         if docker::can_become(&there.plan, &plan) {
-            let nodes = docker::nodes(&Engine::connect(&place.engine).await?, place, &plan).await?;
-            let changed = assemble(request, &there.name, &there.dir, plan, nodes, there.place.clone());
+            let place = DockerPlace { publish_on: request.options.publish_on, ..there_now.clone() };
+            let nodes = docker::nodes(&Engine::connect(&place.engine).await?, &place, &plan).await?;
+            let changed = assemble(request, &there.name, &there.dir, plan, nodes, Place::Docker(place));
             return Ok((Deployment { created: there.created, ..changed }, lines));
         }
     }
@@ -55,6 +56,12 @@ fn differing(there: &Deployment, request: &Request<'_>) -> Result<Vec<String>, D
         && request.options.user != place.user
     {
         lines.push("it runs as another user".to_owned());
+    }
+    if let Place::Docker(place) = &there.place
+        && request.options.publish_on != place.publish_on
+    {
+        let on = |address: Option<IpAddr>| address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        lines.push(format!("ports are published on {}, not {}", on(request.options.publish_on), on(place.publish_on)));
     }
     Ok(lines)
 }
@@ -110,6 +117,10 @@ pub async fn place(request: &Request<'_>, name: &str, dir: &Path) -> Result<Depl
 }
 
 fn place_here(request: &Request<'_>, name: &str, dir: &Path) -> Result<Deployment, DeployError> {
+    if let Some(address) = request.options.publish_on {
+        let why = "nodes without containers publish on 127.0.0.1 alone";
+        return Err(DeployError::process(format!("publish ports on {address}"), why));
+    }
     let user = local::user::choose(request.options.user.as_deref())?;
     let run_dir = run_dir::choose(dir, user.as_ref())?;
     let nodes_dir = run_dir::nodes_of(&run_dir);
@@ -148,7 +159,7 @@ async fn place_in_containers(request: &Request<'_>, name: &str, dir: &Path) -> R
         return Err(DeployError::BadUser { user: user.clone(), why });
     }
     let engine = Engine::connect(&Address::from_env()?).await?;
-    let place = docker::choose(&engine, name, dir).await?;
+    let place = docker::choose(&engine, name, dir, request.options.publish_on).await?;
     let plan = topology::plan(request.loaded, &plan_options(&request.options, name, place.block, PlanPlace::Docker))?;
     docker::check(&engine, &place, &plan).await?;
     let nodes = docker::nodes(&engine, &place, &plan).await?;

@@ -85,7 +85,10 @@ impl EngineError {
             Address::Tcp { certs: Some(certs), .. } => {
                 format!("see that it listens there, and that {} holds ca.pem, cert.pem, key.pem", certs.display())
             }
-            Address::Ssh(host) => format!("see that this works without a question: ssh {host} docker version"),
+            Address::Ssh(host) => {
+                let words = super::ssh::words(host).join(" ").replace("-- ", "");
+                format!("see that this works without a question: ssh {words} docker version")
+            }
         };
         EngineError::Unreachable { address: address.to_string(), why, help }
     }
@@ -128,8 +131,13 @@ pub fn told(error: &Error) -> String {
     if let Error::DockerResponseServerError { message, .. } = error {
         return message.trim().to_owned();
     }
-    let mut words = vec![error.to_string()];
-    let mut cause = std::error::Error::source(error);
+    // The names of the layers that an error came through help nobody.
+    let first: &dyn std::error::Error = match error {
+        Error::HyperLegacyError { err } => std::error::Error::source(err).unwrap_or(err),
+        other => other,
+    };
+    let mut words = vec![first.to_string()];
+    let mut cause = first.source();
     while let Some(inner) = cause {
         let text = inner.to_string();
         if !words.iter().any(|word| word.contains(&text)) {
@@ -166,5 +174,19 @@ mod tests {
         let EngineError::Unreachable { address, help, .. } = error else { panic!("{error}") };
         assert_eq!(address, "unix:///nonexistent/docker.sock");
         assert!(help.contains("DOCKER_HOST"), "{help}");
+    }
+
+    #[tokio::test]
+    async fn ssh_says_itself_why_there_is_no_engine() {
+        // A port on which nobody listens.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let address = Address::Ssh(format!("somebody@127.0.0.1:{port}"));
+        let error = super::super::Engine::connect(&address).await.unwrap_err();
+        let EngineError::Unreachable { why, help, .. } = error else { panic!("{error}") };
+        // Where ssh is not installed, that is why.
+        assert!(why.contains("Connection refused") || why.contains("No such file"), "{why}");
+        assert!(help.contains(&format!("ssh -p {port} somebody@127.0.0.1 docker version")), "{help}");
     }
 }

@@ -26,6 +26,7 @@ pub struct Engine {
 impl Engine {
     /// Reach the engine at `address`, and speak the newest version that it knows.
     pub async fn connect(address: &Address) -> Result<Engine, EngineError> {
+        let mut said = None;
         let unreachable = |error: bollard::errors::Error| EngineError::unreachable(address, error::told(&error));
         let docker = match address {
             Address::Unix(path) => {
@@ -39,10 +40,22 @@ impl Engine {
                 let [key, cert, ca] = ["key.pem", "cert.pem", "ca.pem"].map(|name| certs.join(name));
                 Docker::connect_with_ssl(host, &key, &cert, &ca, ANSWER_LIMIT_S, API_DEFAULT_VERSION)
             }
-            Address::Ssh(host) => ssh::connect(host, ANSWER_LIMIT_S),
+            Address::Ssh(host) => ssh::connect(host, ANSWER_LIMIT_S).map(|(docker, heard)| {
+                said = Some(heard);
+                docker
+            }),
         };
-        let docker = docker.map_err(unreachable)?.negotiate_version().await.map_err(unreachable)?;
-        Ok(Engine { docker, address: address.clone() })
+        match docker.map_err(unreachable)?.negotiate_version().await {
+            Ok(docker) => Ok(Engine { docker, address: address.clone() }),
+            Err(error) => {
+                // ssh knows why, the connection only that it is gone.
+                let why = match &said {
+                    Some(said) => said.last().await,
+                    None => None,
+                };
+                Err(why.map_or_else(|| unreachable(error), |why| EngineError::unreachable(address, why)))
+            }
+        }
     }
 
     /// The engine's whole interface.

@@ -5,7 +5,9 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper::Uri;
@@ -13,11 +15,45 @@ use hyper::rt::ReadBufCursor;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
-/// The engine of `host`: `user@host` or `user@host:port`.
-pub fn connect(host: &str, limit_s: u64) -> Result<Docker, bollard::errors::Error> {
-    let client = Client::builder(TokioExecutor::new()).build(Dial { host: host.to_owned() });
+/// More of what ssh has to say is not kept.
+const MOST_SAID: u64 = 4 << 10;
+/// How long it may take to say it, once its connection is gone.
+const SAID_LIMIT: Duration = Duration::from_secs(5);
+
+/// What ssh says at its connections: why there is none, mostly.
+#[derive(Clone, Default)]
+pub struct Said(Arc<Mutex<Vec<JoinHandle<String>>>>);
+
+impl Said {
+    fn hear(&self, errors: ChildStderr) {
+        let heard = tokio::spawn(async move {
+            let mut text = String::new();
+            let mut errors = errors.take(MOST_SAID);
+            // What is not text is no help.
+            let _ = errors.read_to_string(&mut text).await;
+            // ssh must not be held up by what nobody reads.
+            let _ = tokio::io::copy(&mut errors.into_inner(), &mut tokio::io::sink()).await;
+            text
+        });
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(heard);
+    }
+
+    /// The last line that was said at a connection which is gone, where something was.
+    pub async fn last(&self) -> Option<String> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let text = tokio::time::timeout(SAID_LIMIT, heard).await.ok()?.ok()?;
+        text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+    }
+}
+
+/// The engine of `host`: `user@host` or `user@host:port`; and what ssh says.
+pub fn connect(host: &str, limit_s: u64) -> Result<(Docker, Said), bollard::errors::Error> {
+    let said = Said::default();
+    let client = Client::builder(TokioExecutor::new()).build(Dial { host: host.to_owned(), said: said.clone() });
     let transport = move |request: BollardRequest| {
         let client = client.clone();
         async move {
@@ -28,13 +64,23 @@ pub fn connect(host: &str, limit_s: u64) -> Result<Docker, bollard::errors::Erro
             Ok(client.request(BollardRequest::from_parts(parts, body)).await?)
         }
     };
-    Docker::connect_with_custom_transport(transport, Some("http://docker"), limit_s, API_DEFAULT_VERSION)
+    let docker = Docker::connect_with_custom_transport(transport, Some("http://docker"), limit_s, API_DEFAULT_VERSION)?;
+    Ok((docker, said))
+}
+
+/// The words that call ssh for `host`.
+pub fn words(host: &str) -> Vec<&str> {
+    match host.rsplit_once(':') {
+        Some((host, port)) => vec!["-p", port, "--", host],
+        None => vec!["--", host],
+    }
 }
 
 /// Starts an ssh for each connection.
 #[derive(Clone)]
 struct Dial {
     host: String,
+    said: Said,
 }
 
 impl tower_service::Service<Uri> for Dial {
@@ -47,21 +93,21 @@ impl tower_service::Service<Uri> for Dial {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let begun = begin(&self.host);
+        let begun = begin(&self.host, &self.said);
         Box::pin(async move { begun })
     }
 }
 
-/// `ssh` with the other side of the connection at its standard streams. What it has to say goes to ours.
-fn begin(host: &str) -> io::Result<Pipe> {
+/// `ssh` with the other side of the connection at its standard streams.
+fn begin(host: &str, said: &Said) -> io::Result<Pipe> {
     let mut command = Command::new("ssh");
     command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-T"]);
-    match host.rsplit_once(':') {
-        Some((host, port)) => command.args(["-p", port, "--", host]),
-        None => command.args(["--", host]),
-    };
+    command.args(words(host));
     command.args(["docker", "system", "dial-stdio"]).kill_on_drop(true);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(errors) = child.stderr.take() {
+        said.hear(errors);
+    }
     match (child.stdin.take(), child.stdout.take()) {
         (Some(input), Some(output)) => {
             Ok(Pipe { input: TokioIo::new(input), output: TokioIo::new(output), _child: child })

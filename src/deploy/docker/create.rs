@@ -90,7 +90,7 @@ pub async fn container(
     let name = names::container(place, &deployment.plan.lab, &plan.name);
     let tag = image_of(deployment, place, wanted);
     let image_id = image::id(engine, &tag).await?.unwrap_or_default();
-    let spec = serde_json::to_vec(&(plan, &node.main, &node.side, &image_id));
+    let spec = serde_json::to_vec(&(plan, &node.main, &node.side, &image_id, &place.publish_on));
     let recipe = image::digest(&[&spec.map_err(|error| DeployError::process("write a container's plan", error))?]);
     match engine.container(&name).inspect().await {
         Ok(there) => {
@@ -174,10 +174,9 @@ fn body(
     }
 }
 
-/// What the lab publishes, and the ways in by which labrun reaches what it does not. On the loopback; an engine on another
-/// machine publishes to all who reach that.
+/// What the lab publishes, and the ways in by which labrun reaches what it does not. On the loopback unless told.
 fn ports(place: &DockerPlace, plan: &NodePlan, node: &DeployedNode) -> PortMap {
-    let ip = if place.engine.is_here() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }.to_string();
+    let ip = place.publish_on.unwrap_or(Ipv4Addr::LOCALHOST.into()).to_string();
     let mut pairs: Vec<(u16, u16)> = plan.publish.iter().map(|port| (port.host_port, port.node_port)).collect();
     let (main, side) = endpoints(plan, place.block);
     let reached = [(Some(main), Some(node.main)), (side, node.side)];

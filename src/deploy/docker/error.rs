@@ -54,4 +54,21 @@ pub enum DockerError {
         /// The engine's words.
         why: String,
     },
+    /// Nodes of an engine on another machine would be reached by nobody here.
+    #[error(
+        "the engine at {engine} is on another machine: ports that it publishes on its loopback are not reached from here"
+    )]
+    #[diagnostic(
+        code(LR0811),
+        help(
+            "--publish-on {machine} (or 0.0.0.0) publishes them there; whoever reaches that address then reaches the lab's \
+             servers, whose passwords stand in the lab"
+        )
+    )]
+    OnLoopback {
+        /// The engine.
+        engine: String,
+        /// Its machine's address.
+        machine: std::net::IpAddr,
+    },
 }

@@ -32,7 +32,7 @@ use crate::lab::model::{AgentKind, FaultKind, Text};
 use crate::topology::{Credentials, ImagePlan, NodePlan, Plan, Service};
 pub use error::DockerError;
 pub use image::id as image_id;
-pub use place::{check, choose, nodes};
+pub use place::{check, choose, nodes, other_machine};
 
 /// Nodes as containers that labrun makes.
 #[derive(Debug)]

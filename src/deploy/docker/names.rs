@@ -99,6 +99,7 @@ mod tests {
             project: project.into(),
             owner: owner(Path::new("/out/lab")),
             block: [10, 1, 2],
+            publish_on: None,
         };
         assert_eq!(container(&place("lab"), "lab", "zoo"), "zoo");
         assert_eq!(container(&place("mine"), "lab", "zoo"), "mine-zoo");

@@ -20,7 +20,12 @@ const COUNT: u32 = 64 * 256;
 const WAYS_IN: std::ops::Range<u16> = 20_000..32_000;
 
 /// The place of the deployment `name` in `dir`, with addresses that no network of the engine or of this machine has.
-pub async fn choose(engine: &Engine, name: &str, dir: &Path) -> Result<DockerPlace, DeployError> {
+pub async fn choose(
+    engine: &Engine,
+    name: &str,
+    dir: &Path,
+    publish_on: Option<IpAddr>,
+) -> Result<DockerPlace, DeployError> {
     let mut taken = subnets(engine).await?;
     if engine.address().is_here() {
         taken.extend(routes(&std::fs::read_to_string("/proc/net/route").unwrap_or_default()));
@@ -32,7 +37,7 @@ pub async fn choose(engine: &Engine, name: &str, dir: &Path) -> Result<DockerPla
     let none = || DockerError::SubnetTaken { subnet: "10.192.0.0/10".into(), why: "none is free".into() };
     let block = { blocks }.find(free).ok_or_else(none)?;
     let (engine, project) = (engine.address().clone(), name.to_owned());
-    Ok(DockerPlace { engine, project, owner: names::owner(dir), block })
+    Ok(DockerPlace { engine, project, owner: names::owner(dir), block, publish_on })
 }
 
 /// That the names are free and the ports too, before anything is made.
@@ -48,7 +53,7 @@ pub async fn check(engine: &Engine, place: &DockerPlace, plan: &Plan) -> Result<
             return Err(DockerError::NameTaken { kind: "container", name, whose: whose(&labels) }.into());
         }
     }
-    if place.engine.is_here() { check_published(plan) } else { Ok(()) }
+    if machine(&place.engine)?.is_loopback() { check_published(plan) } else { Ok(()) }
 }
 
 /// Whose an object is, by its labels.
@@ -64,8 +69,9 @@ pub fn whose(labels: &names::Labels) -> String {
 /// ports that are published.
 pub async fn nodes(engine: &Engine, place: &DockerPlace, plan: &Plan) -> Result<Vec<DeployedNode>, DeployError> {
     let direct = networks_are_here(engine).await?;
-    let machine = if direct { None } else { Some(machine(&place.engine)?) };
-    let mut ways_in = WaysIn { next: WAYS_IN.start + u16::from(place.block[2]) * 40, here: place.engine.is_here() };
+    let machine = if direct { None } else { Some(reached_at(&place.engine, place.publish_on)?) };
+    let here = machine.is_none_or(|machine| machine.is_loopback());
+    let mut ways_in = WaysIn { next: WAYS_IN.start + u16::from(place.block[2]) * 40, here };
     let node = |node: &NodePlan| {
         let (main, side) = endpoints(node, place.block);
         let mut reached = |own: SocketAddr| match machine {
@@ -99,7 +105,24 @@ async fn networks_are_here(engine: &Engine) -> Result<bool, EngineError> {
     Ok({ bridges }.any(|bridge| Path::new("/sys/class/net").join(bridge).exists()))
 }
 
-/// The address at which published ports are reached.
+/// The address at which published ports are reached from here. What another machine publishes on its loopback is reached
+/// from there alone.
+fn reached_at(engine: &Address, publish_on: Option<IpAddr>) -> Result<IpAddr, DeployError> {
+    let machine = machine(engine)?;
+    let on = publish_on.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    match (machine.is_loopback(), on.is_loopback(), on.is_unspecified()) {
+        (false, true, _) => Err(DockerError::OnLoopback { engine: engine.to_string(), machine }.into()),
+        (_, false, false) => Ok(on),
+        _ => Ok(machine),
+    }
+}
+
+/// The address of the engine's machine, where that is another one.
+pub fn other_machine(engine: &Address) -> Option<IpAddr> {
+    machine(engine).ok().filter(|machine| !machine.is_loopback())
+}
+
+/// The address of the engine's machine.
 fn machine(engine: &Address) -> Result<IpAddr, DeployError> {
     if engine.is_here() {
         return Ok(Ipv4Addr::LOCALHOST.into());
@@ -192,6 +215,26 @@ mod tests {
         let found = routes(text);
         assert_eq!(found[1], net("10.200.0.0/16"));
         assert!(!found[0].overlaps([10, 200, 7]) && found[1].overlaps([10, 200, 7]));
+    }
+
+    #[test]
+    fn what_another_machine_publishes_on_its_loopback_is_not_reached_and_that_is_told() {
+        let at = |host: &str, on: Option<&str>| {
+            let engine = Address::parse(host, false, None).unwrap();
+            reached_at(&engine, on.map(|on| on.parse().unwrap())).map(|ip| ip.to_string())
+        };
+        for here in ["unix:///x.sock", "tcp://127.0.0.1:2375", "tcp://localhost"] {
+            assert_eq!(at(here, None).unwrap(), "127.0.0.1", "{here}");
+        }
+        assert_eq!(at("unix:///x.sock", Some("0.0.0.0")).unwrap(), "127.0.0.1");
+        for on in [None, Some("127.0.0.1")] {
+            let error = at("tcp://192.0.2.7:2375", on).unwrap_err();
+            assert!(error.to_string().contains("tcp://192.0.2.7:2375"), "{error}");
+            let help = miette::Diagnostic::help(&error).unwrap().to_string();
+            assert!(help.contains("--publish-on 192.0.2.7"), "{help}");
+        }
+        assert_eq!(at("tcp://192.0.2.7:2375", Some("0.0.0.0")).unwrap(), "192.0.2.7");
+        assert_eq!(at("tcp://192.0.2.7:2375", Some("10.0.0.7")).unwrap(), "10.0.0.7");
     }
 
     #[test]

@@ -41,6 +41,14 @@ async fn reach() -> Result<(Engine, Finding), EngineError> {
     Ok((engine, found))
 }
 
+/// What stands for this machine's ports, where the engine publishes them on another one.
+pub fn of_ports() -> Option<Finding> {
+    let engine = Address::from_env().ok()?;
+    let machine = docker::other_machine(&engine)?;
+    let found = format!("{engine} is on another machine: what it publishes on its loopback is not reached from here");
+    Some(Finding::of(Level::Warning, "ports", found, format!("in a network of your own: --publish-on {machine}")))
+}
+
 async fn of_image(engine: &Engine, image: &str) -> Finding {
     match docker::image_id(engine, image).await {
         Ok(Some(_)) => Finding::ok(image, "is there"),

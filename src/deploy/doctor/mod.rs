@@ -58,6 +58,9 @@ pub fn examine(plan: &Plan, output: &Path) -> Vec<Finding> {
 /// The same for containers: the engine, the images and the published ports.
 pub async fn examine_engine(plan: &Plan, output: &Path) -> Vec<Finding> {
     let mut findings = engine::examine(plan).await;
-    findings.extend(ports::published(plan, output));
+    match engine::of_ports() {
+        Some(elsewhere) => findings.push(elsewhere),
+        None => findings.extend(ports::published(plan, output)),
+    }
     findings
 }
