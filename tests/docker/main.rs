@@ -8,19 +8,22 @@ mod engine;
 mod faults;
 mod life;
 mod passes;
+mod remote;
 #[path = "../common/said.rs"]
 mod said;
 mod support;
 
 use libtest_mimic::{Arguments, Trial, run};
 
-const TESTS: [(&str, fn()); 7] = [
+const TESTS: [(&str, fn()); 9] = [
     ("life::a_cluster_in_containers_is_used_changed_mended_and_removed", life::whole),
     ("life::a_killed_labrun_leaves_nothing_that_destroy_does_not_find", life::killed),
     ("passes::the_reference_lab_passes_with_patroni_and_with_one_of_each", passes::patroni),
     ("broken::names_and_ports_that_are_taken_are_told_before_anything_is_made", broken::taken),
     ("broken::a_build_that_fails_is_told_with_its_last_lines", broken::build),
     ("broken::a_missing_base_image_is_told_with_what_to_do", broken::image),
+    ("remote::an_engine_behind_tls_is_used_and_a_stranger_is_told_why_not", remote::tls),
+    ("remote::an_engine_by_ssh_is_used_and_what_ssh_says_is_told", remote::ssh),
     ("broken::an_engine_that_dies_or_is_full_is_told_and_a_second_try_works", broken::dies),
 ];
 

@@ -56,15 +56,24 @@ pub async fn find(engine: &Engine, owner: &str, project: &str) -> Result<Found, 
         names.and_then(|names| names.into_iter().next()).unwrap_or_default().trim_start_matches('/').to_owned()
     };
     // An image that somebody built from one of ours has inherited the label, and is theirs by its name.
-    let is_ours = |tag: &String| tag.starts_with(&format!("{project}/")) || tag.starts_with("<none>");
-    let images = images.into_iter().filter(|image| image.repo_tags.iter().all(is_ours));
-    let called = |id: &str, tags: &[String]| tags.first().cloned().unwrap_or_else(|| short(id));
+    let images = images.into_iter().filter(|image| image.repo_tags.iter().all(|tag| is_ours(tag, project)));
+    let called = |id: &str, tags: &[String]| tags.first().map_or_else(|| short(id), |tag| bare(tag).to_owned());
     Ok(Found {
         containers: containers.into_iter().filter_map(|one| Some((one.id?, first(one.names)))).collect(),
         networks: networks.into_iter().filter_map(|one| Some((one.id?, one.name?))).collect(),
         volumes: volumes.volumes.unwrap_or_default().into_iter().map(|one| one.name).collect(),
         images: images.map(|image| (image.id.clone(), called(&image.id, &image.repo_tags))).collect(),
     })
+}
+
+fn is_ours(tag: &str, project: &str) -> bool {
+    let below = bare(tag).strip_prefix(project);
+    below.is_some_and(|rest| rest.starts_with('/')) || tag.starts_with("<none>")
+}
+
+/// A name without the registry that Podman writes before one that has none.
+fn bare(tag: &str) -> &str {
+    ["docker.io/", "localhost/"].iter().find_map(|registry| tag.strip_prefix(registry)).unwrap_or(tag)
 }
 
 /// The beginning of an id: enough to know an image.
@@ -142,4 +151,20 @@ async fn remove_once(engine: &Engine, owner: &str, project: &str) -> Result<Opti
         sort(answer.map(|_| ()).map_err(engine.failed(format!("remove the image {name}"))))?;
     }
     Ok(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_ours_by_its_name_whichever_registry_podman_writes_before_it() {
+        for ours in ["lab/x:latest", "docker.io/lab/x:latest", "localhost/lab/x:1", "<none>:<none>"] {
+            assert!(is_ours(ours, "lab"), "{ours}");
+        }
+        for theirs in ["lab2/x:1", "mine:1", "docker.io/library/lab:1", "quay.io/lab/x:1", "lab:1"] {
+            assert!(!is_ours(theirs, "lab"), "{theirs}");
+        }
+        assert_eq!(bare("docker.io/lab/x:latest"), "lab/x:latest");
+    }
 }
