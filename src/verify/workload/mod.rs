@@ -50,6 +50,8 @@ pub struct Workloads {
     log: Arc<HistoryLog>,
     pace: Pace,
     all: Mutex<BTreeMap<String, Workload>>,
+    /// What was judged of workloads whose names later ones took.
+    former: Mutex<Vec<Judged>>,
 }
 
 /// Clients at work; each ends with the journal's error, where there was one.
@@ -59,6 +61,8 @@ struct Running {
 }
 
 struct Workload {
+    /// The check that started it.
+    check: String,
     table: String,
     paths: Vec<String>,
     shared: Arc<Shared>,
@@ -85,7 +89,7 @@ pub struct Judged {
 impl Workloads {
     /// None yet. Histories go to `log`; while one runs, `pace` is busy.
     pub fn new(spine: Arc<Spine>, log: Arc<HistoryLog>, pace: Pace) -> Workloads {
-        Workloads { spine, log, pace, all: Mutex::new(BTreeMap::new()) }
+        Workloads { spine, log, pace, all: Mutex::default(), former: Mutex::default() }
     }
 
     /// Make the table anew on the leader and start the clients.
@@ -150,8 +154,13 @@ impl Workloads {
             tokio::spawn(client.run(cancel.clone()))
         });
         let running = Some(Running { stop, clients: clients.collect() });
-        let workload = Workload { table, paths, shared, began_us, running, ended_us: None, stored: None, judged: None };
-        self.lock().insert(start.name.clone(), workload);
+        let check = stage.scope_name.rsplit_once('/').map_or_else(String::new, |(check, _)| check.to_owned());
+        let workload =
+            Workload { check, table, paths, shared, began_us, running, ended_us: None, stored: None, judged: None };
+        let check = workload.check.clone();
+        let before = self.lock().insert(start.name.clone(), workload);
+        // A check that is tried again judges anew.
+        self.former().extend(before.filter(|before| before.check != check).and_then(|before| before.judged));
         self.pace.set_busy(true);
         Ok(())
     }
@@ -291,9 +300,11 @@ impl Workloads {
         self.lock().iter().filter(|(_, workload)| workload.running.is_some()).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Those that were judged.
+    /// Those that were judged; of one name, in the order in which they were.
     pub fn judged(&self) -> Vec<Judged> {
-        self.lock().values().filter_map(|workload| workload.judged.clone()).collect()
+        let mut all = self.former().clone();
+        all.extend(self.lock().values().filter_map(|workload| workload.judged.clone()));
+        all
     }
 
     /// A fault is being injected into `node` now.
@@ -312,6 +323,10 @@ impl Workloads {
         let counts: Map<String, Value> =
             all.iter().map(|(name, workload)| (name.clone(), workload.shared.record.counts())).collect();
         Value::Object(counts)
+    }
+
+    fn former(&self) -> MutexGuard<'_, Vec<Judged>> {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Workload>> {
