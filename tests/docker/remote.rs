@@ -109,7 +109,7 @@ pub fn tls() {
     let mut stranger = place.command(&place.words("deploy", KEEPER, "0"));
     with(&mut stranger, &others);
     let said = Said::of(stranger.output().unwrap()).ends(4);
-    for word in ["LR0801", &host, "UnknownIssuer", &others.display().to_string()] {
+    for word in ["LR0801", &host, "invalid peer certificate", &others.display().to_string()] {
         assert!(said.err.contains(word), "{word}: {}", said.err);
     }
     lives(&place, |command| with(command, &certs));
