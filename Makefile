@@ -46,7 +46,7 @@ conformance: packages patroni ## The agent's scenarios, also against Patroni (LA
 soak-faults: ## Random faults on a cluster of three under load; LABRUN_FAULTS (200) and LABRUN_FAULTS_SEED choose them.
 	LABRUN_FAULTS=$${LABRUN_FAULTS:-200} $(CARGO) test -p labrun-agent --features conformance --test conformance -- --exact labrun::random_faults --nocapture
 
-attached: packages build ## Twelve broken projects on Docker, each attached to and verified: a table of what is said (half an hour).
+attached: packages build ## Twelve broken projects on Docker, each attached to and verified: a table of what is said (half an hour); LABRUN_VARIANT names one.
 	$(CARGO) test --test attached -- --ignored --exact live::twelve --nocapture
 
 patroni: ## Install the Patroni of PyPI into a folder of its own (LABRUN_PATRONI_DIR, or /opt/labrun-patroni).
