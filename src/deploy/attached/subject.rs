@@ -1,7 +1,7 @@
 //! What can be tried of somebody's own project: the first postgres node whose image it builds itself.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::deploy::trial::Subject;
 use crate::deploy::{Deployment, Place};
@@ -35,6 +35,11 @@ pub fn of(deployment: &Deployment) -> Result<(Subject, Build), Text> {
     if context.contains("://") || context.starts_with('/') || context.split('/').any(|part| part == "..") {
         return Err(outside(&context));
     }
+    let dir = folder.join(&context);
+    // A link within the folder may lead out of it.
+    if is_elsewhere(&dir, &folder) {
+        return Err(outside(&context));
+    }
     if let Some((name, _)) = service.build_args.iter().find(|(_, value)| value.contains('$')) {
         return Err(variable(name));
     }
@@ -50,7 +55,15 @@ pub fn of(deployment: &Deployment) -> Result<(Subject, Build), Text> {
         always_built: service.pull_policy.as_deref() == Some("build"),
     };
     let args = service.build_args.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    Ok((subject, Build { dir: folder.join(context), args }))
+    Ok((subject, Build { dir, args }))
+}
+
+fn is_elsewhere(dir: &Path, folder: &Path) -> bool {
+    match (dir.canonicalize(), folder.canonicalize()) {
+        (Ok(dir), Ok(folder)) => !dir.starts_with(folder),
+        // What is not there is told by whoever reads it.
+        _ => false,
+    }
 }
 
 /// The configuration that the image holds: the one that the service's command names, else the first.
@@ -92,4 +105,19 @@ fn variable(name: &str) -> Text {
 
 fn both(ru: impl Into<String>, en: impl Into<String>) -> Text {
     Text::Each { ru: ru.into(), en: en.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_does_not_lead_out_of_the_folder() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::create_dir(folder.path().join("inside")).unwrap();
+        std::os::unix::fs::symlink("inside", folder.path().join("near")).unwrap();
+        std::os::unix::fs::symlink(other.path(), folder.path().join("far")).unwrap();
+        let found = |name: &str| is_elsewhere(&folder.path().join(name), folder.path());
+        assert_eq!(["inside", ".", "near", "far", "none"].map(found), [false, false, false, true, false]);
+    }
 }

@@ -75,3 +75,27 @@ async fn nobody_hands_over_to_himself() {
     assert_eq!((run.verdict, asked.len()), (Verdict::Fail, 0));
     assert!(told(&run).contains("pg-master cannot hand over to itself"), "{}", told(&run));
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_check_keeps_its_outage_also_where_they_name_their_workloads_alike() {
+    let (mut loaded, folder) = (reference(), tempfile::tempdir().unwrap());
+    let steps: Vec<Step> = serde_json::from_value(json!([
+        {"workload": {"start": {"name": "w", "paths": ["direct"]}}},
+        {"operate": {"do": "switchover", "on": "leader", "to": "sync_standby"}, "capture": {"new": "to"}},
+        {"wait": {"until": {"the role was not handed over": "cluster.leader == new"}}},
+        {"cluster": {}, "within": "10s", "expect": ["workload.w.direct.acked_after_fault >= 5",
+                                                    "cluster.sync_standbys | length == 1"]},
+        {"workload": {"stop": "w"}, "expect": ["lost == []"]},
+    ]))
+    .unwrap();
+    let checks = &mut loaded.lab.parts[0].checks;
+    Arc::make_mut(&mut checks[0].check).steps = steps;
+    let second = crate::lab::Check { id: "second".into(), ..checks[0].clone() };
+    checks.push(second);
+    let world = Pretended::new(&loaded, folder.path(), &[]);
+    let run = verify(&world, &loaded, Some("setup"), Cancel::never()).await;
+    assert_eq!(run.verdict, Verdict::Pass, "{}", told(&run));
+    let scopes = run.outages.iter().map(|outage| run.facts.iter().find(|fact| fact.id == outage.fact).unwrap());
+    let scopes: Vec<&str> = scopes.map(|fact| fact.scope.rsplit_once('/').unwrap().0).collect();
+    assert_eq!(scopes, ["setup/cluster-ready", "setup/second"]);
+}

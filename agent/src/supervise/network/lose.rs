@@ -125,7 +125,7 @@ impl Kernel {
                 match answer.payload {
                     NetlinkPayload::Done(_) => return Ok(()),
                     NetlinkPayload::Error(said) if said.code.is_none() => return Ok(()),
-                    NetlinkPayload::Error(said) => return Err(refused(&said.to_io())),
+                    NetlinkPayload::Error(said) => return Err(refused(said.to_io())),
                     NetlinkPayload::InnerMessage(message) => each(message),
                     _ => {}
                 }
@@ -139,12 +139,12 @@ fn aligned(length: u32) -> usize {
     (length as usize).max(1).next_multiple_of(4)
 }
 
-fn refused(error: &std::io::Error) -> Error {
-    Error::Network { what: "change a route".to_owned(), why: error.to_string() }
+fn refused(source: std::io::Error) -> Error {
+    Error::System { what: "change a route", source }
 }
 
 fn not_understood(error: netlink_packet_core::DecodeError) -> Error {
-    Error::Network { what: "read the kernel's routes".to_owned(), why: error.to_string() }
+    Error::System { what: "read the kernel's routes", source: std::io::Error::other(error.to_string()) }
 }
 
 #[cfg(test)]
