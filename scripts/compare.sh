@@ -19,7 +19,9 @@ for agent in labrun patroni; do
     "$labrun" run "$work/$agent" --name "$agent" --no-publish --lang en --output "$work/out" --repeat "$rounds" || true
     "$labrun" destroy --name "$agent" --output "$work/out"
 done
-series() {
-    find "$work/out/$1/runs/series" -mindepth 1 -maxdepth 1 -type d
+# The series that an agent made; one round alone is a run.
+measured() {
+    series=$(find "$work/out/$1/runs/series" -mindepth 1 -maxdepth 1 -type d 2>/dev/null)
+    echo "${series:-$work/out/$1/runs/latest}"
 }
-"$labrun" compare "$(series labrun)" "$(series patroni)" --names labrun-agent Patroni --lang en --to docs
+"$labrun" compare "$(measured labrun)" "$(measured patroni)" --names labrun-agent Patroni --lang en --to docs
