@@ -21,7 +21,7 @@ for agent in labrun patroni; do
 done
 # The series that an agent made; one round alone is a run.
 measured() {
-    series=$(find "$work/out/$1/runs/series" -mindepth 1 -maxdepth 1 -type d 2>/dev/null)
+    series=$(find "$work/out/$1/runs/series" -mindepth 1 -maxdepth 1 -type d 2>/dev/null || true)
     echo "${series:-$work/out/$1/runs/latest}"
 }
 "$labrun" compare "$(measured labrun)" "$(measured patroni)" --names labrun-agent Patroni --lang en --to docs
