@@ -33,12 +33,12 @@ impl Agent {
         leader.is_some_and(|leader| self.view.is_mine(leader))
     }
 
-    /// The lease that the watchdog is set for: the negotiated one, if that is the shorter.
+    /// What the watchdog is set for.
     pub(super) fn times(&self) -> Times {
         let settings = &self.view.settings;
         let negotiated = Duration::from_millis(self.view.dcs.session_timeout);
         let lease = if negotiated.is_zero() { settings.ttl } else { settings.ttl.min(negotiated) };
-        Times { lease, loop_wait: settings.loop_wait }
+        Times { ttl: settings.ttl, lease, loop_wait: settings.loop_wait }
     }
 
     /// Keeps the watchdog armed while this node leads, and only then.

@@ -75,11 +75,13 @@ impl WatchdogConfig {
         (config, wrong)
     }
 
-    /// After how many seconds without a sign of life the watchdog is to bite, for a lease of this length; it may
-    /// come out as zero or less, and is then of no use.
-    pub fn timeout(&self, lease: Duration) -> i64 {
-        let lease = lease.as_secs() as i64;
-        if self.safety_margin == -1 { lease / 2 } else { lease - self.safety_margin }
+    /// After how many seconds without a sign of life the watchdog is to bite: the margin before `ttl` is over, as
+    /// Patroni counts it, and never after the lease that was negotiated. It may come out as zero or less, and is then of
+    /// no use.
+    pub fn timeout(&self, ttl: Duration, lease: Duration) -> i64 {
+        let (ttl, lease) = (ttl.as_secs() as i64, lease.as_secs() as i64);
+        let wanted = if self.safety_margin == -1 { ttl / 2 } else { ttl - self.safety_margin };
+        wanted.min(lease)
     }
 }
 
@@ -107,9 +109,12 @@ mod tests {
 
     #[test]
     fn the_watchdog_bites_a_margin_before_the_lease_ends() {
-        let of = |safety_margin, lease| {
-            WatchdogConfig { safety_margin, ..WatchdogConfig::default() }.timeout(Duration::from_secs(lease))
+        let of = |safety_margin, ttl, lease| {
+            let config = WatchdogConfig { safety_margin, ..WatchdogConfig::default() };
+            config.timeout(Duration::from_secs(ttl), Duration::from_secs(lease))
         };
-        assert_eq!((of(5, 30), of(-1, 30), of(0, 30), of(40, 30)), (25, 15, 30, -10));
+        assert_eq!((of(5, 30, 30), of(-1, 30, 30), of(0, 30, 30), of(40, 30, 30)), (25, 15, 30, -10));
+        // A session is a tick of ZooKeeper's shorter than ttl, or as short as the ensemble allows.
+        assert_eq!((of(5, 20, 18), of(0, 20, 18), of(5, 30, 12)), (15, 18, 12));
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! Rules and words are Patroni's (`watchdog/base.py`): it runs while this node leads, is given a sign of life with
 //! every extension of the lease, and is disarmed when PostgreSQL is down or in pause mode. The agent that is killed
-//! leaves it armed: its successor takes it over, or the machine is reset. Unlike Patroni's, its time is that of the
-//! negotiated lease where that is the shorter one.
+//! leaves it armed: its successor takes it over, or the machine is reset. Unlike Patroni's, it bites no later than the
+//! lease that was negotiated ends.
 
 mod device;
 mod ioctl;
@@ -14,9 +14,10 @@ use std::time::Duration;
 use crate::config::{WatchdogConfig, WatchdogMode};
 use device::Device;
 
-/// The lease and the pace of its extension.
+/// What the cluster's configuration says of the lease, what was negotiated, and the pace of its extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
+    pub ttl: Duration,
     pub lease: Duration,
     pub loop_wait: Duration,
 }
@@ -60,7 +61,7 @@ impl Watchdog {
     }
 
     fn slack(&self, times: Times) -> i64 {
-        self.config.timeout(times.lease) - times.loop_wait.as_secs() as i64
+        self.config.timeout(times.ttl, times.lease) - times.loop_wait.as_secs() as i64
     }
 
     /// Arms it unless it is armed. False where it is required and cannot be relied on.
@@ -70,7 +71,7 @@ impl Watchdog {
         }
         match self.open(times) {
             Ok(device) => {
-                let (slack, timeout) = (self.slack(times), self.config.timeout(times.lease));
+                let (slack, timeout) = (self.slack(times), self.config.timeout(times.ttl, times.lease));
                 tracing::info!(
                     "{} activated with {timeout} second timeout, timing slack {slack} seconds",
                     device.name()
@@ -97,11 +98,11 @@ impl Watchdog {
 
     /// An armed device that bites in time.
     fn open(&self, times: Times) -> Result<Device, String> {
-        let wanted = self.config.timeout(times.lease);
+        let wanted = self.config.timeout(times.ttl, times.lease);
         let loop_wait = times.loop_wait.as_secs() as i64;
         if wanted < loop_wait {
-            let lease = times.lease.as_secs();
-            return Err(format!("leader TTL {lease} is less than 2x loop_wait {loop_wait}"));
+            let ttl = times.ttl.min(times.lease).as_secs();
+            return Err(format!("leader TTL {ttl} is less than 2x loop_wait {loop_wait}"));
         }
         let mut device = Device::open(&self.config)?;
         let timeout = device.set_timeout(wanted).and_then(|()| device.timeout());
@@ -129,7 +130,7 @@ impl Watchdog {
     /// The lease was extended: a sign of life; other times are taken up with it.
     pub fn keepalive(&mut self, times: Times) {
         let Some(device) = &mut self.open else { return };
-        let timeout = self.config.timeout(times.lease);
+        let timeout = self.config.timeout(times.ttl, times.lease);
         let mut result = device.keepalive();
         if result.is_ok() && self.times != Some(times) {
             result = device.set_timeout(timeout);
@@ -159,7 +160,8 @@ mod tests {
     use super::*;
     use crate::config::WatchdogDriver;
 
-    const TIMES: Times = Times { lease: Duration::from_secs(20), loop_wait: Duration::from_secs(2) };
+    const TIMES: Times =
+        Times { ttl: Duration::from_secs(20), lease: Duration::from_secs(18), loop_wait: Duration::from_secs(2) };
 
     fn watchdog(mode: WatchdogMode, device: std::path::PathBuf) -> Watchdog {
         let driver = WatchdogDriver::Testing;
@@ -172,7 +174,7 @@ mod tests {
         let mut watchdog = watchdog(WatchdogMode::Required, file.path().into());
         assert!(watchdog.arm(TIMES) && watchdog.arm(TIMES));
         watchdog.keepalive(TIMES);
-        watchdog.keepalive(Times { lease: Duration::from_secs(30), ..TIMES });
+        watchdog.keepalive(Times { ttl: Duration::from_secs(30), lease: Duration::from_secs(28), ..TIMES });
         watchdog.disarm();
         watchdog.disarm();
         watchdog.keepalive(TIMES);
@@ -191,7 +193,7 @@ mod tests {
     fn a_lease_too_short_for_the_loop_has_no_watchdog() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut watchdog = watchdog(WatchdogMode::Required, file.path().into());
-        let times = Times { lease: Duration::from_secs(20), loop_wait: Duration::from_secs(16) };
+        let times = Times { loop_wait: Duration::from_secs(16), ..TIMES };
         assert!(!watchdog.is_usable(times) && !watchdog.arm(times));
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "");
     }

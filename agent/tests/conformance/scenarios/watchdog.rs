@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::harness::wait::ensure;
-use crate::harness::{Program, Stage, until};
+use crate::harness::{Stage, until};
 
 /// A leader sets the timeout to ttl - safety_margin, keeps the device alive, and disarms it when it is stopped; a
 /// replica does not touch it.
@@ -18,14 +18,11 @@ pub async fn watchdog(stage: &Stage) {
     let watched = |name: &str| json!({"watchdog": {"mode": "required", "driver": "testing", "device": device(name)}});
     let cluster = stage.cluster(2).node(0, watched("pg1")).node(1, watched("pg2")).started().await;
     let written = |name: &str| std::fs::read_to_string(device(name)).unwrap();
-    // ttl less the safety margin; of us the negotiated lease, which ends a tick of ZooKeeper's earlier.
-    let timeout = |index: usize| if stage.cast.program(index) == Program::Patroni { 15 } else { 13 };
     let keeps_alive = async |index: usize| {
-        let (name, timeout) = (cluster[index].name.as_str(), timeout(index));
+        let name = cluster[index].name.as_str();
         until(&format!("{name} sets its watchdog's time and keeps it alive"), async || {
             let text = written(name);
-            let beats =
-                text.strip_prefix(&*format!("Ctimeout={timeout}\n")).ok_or_else(|| text.clone())?.trim_end_matches('V');
+            let beats = text.strip_prefix("Ctimeout=15\n").ok_or_else(|| text.clone())?.trim_end_matches('V');
             ensure(beats.len() >= 3 && beats.chars().all(|c| c == '1'), || text.clone())
         })
         .await;
