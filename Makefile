@@ -40,11 +40,11 @@ replay: ## The schedule of LABRUN_SIM_SEED, line by line.
 soak: ## The simulator, until it is stopped.
 	$(SIMULATOR) soak -- --ignored --nocapture
 
-conformance: packages patroni ## The agent's scenarios, also against Patroni (LABRUN_PATRONI_DIR: its virtual environment).
-	LABRUN_CONFORMANCE=full $(CARGO) test -p labrun-agent --features conformance --test conformance -- --test-threads 3
+conformance: packages patroni ## All of the agent's scenarios, also against Patroni (LABRUN_PATRONI_DIR: its virtual environment).
+	LABRUN_CONFORMANCE=full $(CARGO) test -p labrun-agent --test conformance -- --test-threads 3
 
 soak-faults: ## Random faults on a cluster of three under load; LABRUN_FAULTS (200) and LABRUN_FAULTS_SEED choose them.
-	LABRUN_FAULTS=$${LABRUN_FAULTS:-200} $(CARGO) test -p labrun-agent --features conformance --test conformance -- --exact labrun::random_faults --nocapture
+	LABRUN_CONFORMANCE=labrun LABRUN_FAULTS=$${LABRUN_FAULTS:-200} $(CARGO) test -p labrun-agent --test conformance -- --exact labrun::random_faults
 
 attached: packages build ## Twelve broken projects on Docker, each attached to and verified: a table of what is said (half an hour); LABRUN_VARIANT names one.
 	$(CARGO) test --test attached -- --ignored --exact live::twelve --nocapture
@@ -53,7 +53,7 @@ patroni: ## Install the Patroni of PyPI into a folder of its own (LABRUN_PATRONI
 	@sh scripts/patroni.sh
 
 bench: packages patroni ## The agent beside Patroni, 5 rounds (LABRUN_BENCH_ROUNDS), two hours; LABRUN_BENCH_RESUME=true goes on with it.
-	$(CARGO) bench -p labrun-agent --features conformance --bench against_patroni
+	$(CARGO) bench -p labrun-agent --features benchmark --bench against_patroni
 
 compare: packages patroni ## labrun-agent beside Patroni by `labrun compare`: five faults, 5 rounds (LABRUN_COMPARE_ROUNDS), half an hour.
 	@CARGO="$(CARGO)" sh scripts/compare.sh

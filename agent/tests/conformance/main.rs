@@ -2,36 +2,38 @@
 //! PyPI, and with clusters in which both play. The expectations are the same for all; where labrun-agent differs on
 //! purpose the scenario says why.
 //!
-//! `cargo nextest run -p labrun-agent --test conformance labrun::` runs our side; see `select.rs` for what else.
+//! The ordinary run of all tests has the basic ones of them, `make conformance` has them all; `select.rs` says which of
+//! them run when. One of them: `LABRUN_CONFORMANCE=full cargo nextest run -p labrun-agent --test conformance NAME`.
 
 mod harness;
-mod not_yet;
 mod scenarios;
 mod select;
 
-/// The table of scenarios: `name` is a function of `scenarios/`; `basic` scenarios are tried with mixed clusters in
-/// every run; `ctl` scenarios use patronictl.
+use libtest_mimic::{Arguments, run};
+use select::{Level, Scenario, Traits};
+
+/// The table of scenarios: `name` is a function of `scenarios/`. The ordinary run of all tests has the `basic` ones with
+/// labrun-agent alone, and the `mixed` ones with both programs in one cluster; `ctl` scenarios use patronictl.
 macro_rules! scenarios {
     ($($module:ident :: $name:ident $(($($word:ident),*))?;)*) => {
-        scenarios!(@cast labrun, Labrun, $($module::$name $(($($word),*))?;)*);
-        scenarios!(@cast patroni, Patroni, $($module::$name $(($($word),*))?;)*);
-        mod mixed {
-            scenarios!(@cast patroni_first, PatroniFirst, $($module::$name $(($($word),*))?;)*);
-            scenarios!(@cast labrun_first, LabrunFirst, $($module::$name $(($($word),*))?;)*);
-        }
+        const SCENARIOS: &[Scenario] = &[$(Scenario {
+            name: stringify!($name),
+            traits: Traits { $($($word: true,)*)? ..Traits::NONE },
+            perform: |cast| harness::stage::perform(stringify!($name), cast, scenarios::$module::$name),
+        }),*];
     };
-    (@cast $suite:ident, $cast:ident, $($module:ident :: $name:ident $(($($word:ident),*))?;)*) => {
-        mod $suite {
-            $(#[test]
-            fn $name() {
-                #[allow(unused_mut)]
-                let mut traits = crate::select::Traits::default();
-                $($(traits.$word = true;)*)?
-                let scenario = crate::scenarios::$module::$name;
-                crate::select::perform(stringify!($name), crate::harness::Cast::$cast, traits, scenario);
-            })*
-        }
-    };
+}
+
+fn main() {
+    // What is not in the run is not told of; what cannot be run here is told as ignored, which the usual harness cannot
+    // decide when it runs.
+    let (trials, skipped) = select::trials(SCENARIOS, Level::from_environment());
+    if skipped > 0 {
+        eprintln!(
+            "no Patroni is found, {skipped} scenarios are skipped: set LABRUN_PATRONI_DIR to its virtual environment"
+        );
+    }
+    run(&Arguments::from_args(), trials).exit();
 }
 
 scenarios! {
@@ -56,7 +58,7 @@ scenarios! {
     sync::only_synchronous_standbys_promote;
     sync::synchronous_standby_leaves_first;
     sync::odd_names;
-    failover::stop_leader (basic);
+    failover::stop_leader (basic, mixed);
     failover::stop_leader_asynchronous;
     failover::crash_postmaster;
     failover::crash_replica;
@@ -66,7 +68,7 @@ scenarios! {
     archive::rewind_archives_first;
     archive::rewind_restores_from_the_archive;
     archive::clusters_change_roles_by_an_archive;
-    swap::swap_in_place (basic);
+    swap::swap_in_place (mixed);
     swap::adopt_running_leader;
     ctl::ctl_reads (ctl);
     ctl::ctl_edit_config (ctl);
@@ -84,10 +86,10 @@ scenarios! {
     schedule::schedule_refused;
     pause::pause_leaves_postgres_alone;
     pause::pause_outlives_agent;
-    pause::pause_switchover;
+    pause::pause_switchover (basic);
     pause::pause_without_zookeeper;
     pause::pause_restart_and_reinitialize;
-    dynamic::dynamic_configuration;
+    dynamic::dynamic_configuration (basic);
     dynamic::dynamic_parameters_that_postgres_refuses;
     dynamic::dynamic_pg_hba;
     dynamic::log_to_a_folder;
@@ -130,7 +132,7 @@ scenarios! {
     custom::callbacks_are_called;
     custom::pre_promote;
     custom::before_stop;
-    outage::short_outage;
+    outage::short_outage (basic);
     outage::outage_within_lease;
     outage::ensemble;
     outage::long_outage;

@@ -37,10 +37,6 @@ impl Cast {
     pub fn has_patroni(self) -> bool {
         self != Cast::Labrun
     }
-
-    pub fn has_labrun(self) -> bool {
-        self != Cast::Patroni
-    }
 }
 
 impl fmt::Display for Cast {
