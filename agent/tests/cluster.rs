@@ -4,10 +4,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Lab, Setup, eventually};
+use common::{Lab, PATIENCE, Setup, eventually};
 use labrun_agent::cluster::Lsn;
+use labrun_agent::config::{self, Settings};
+use labrun_agent::postgres::promote;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio_postgres::SimpleQueryMessage;
 
 const TABLE: &str = "CREATE TABLE ledger (n bigserial PRIMARY KEY)";
 
@@ -240,4 +243,50 @@ async fn a_switchover_through_the_failover_key_or_rest_hands_over() {
     lab.ready().await;
     assert!(lab.cluster().await.failover().is_none(), "the request was not cleared");
     assert_eq!(lab.nodes[leader].code("/sync").await, 200);
+}
+
+#[tokio::test]
+async fn a_promotion_does_not_wait_until_wal_would_be_asked_for_again() {
+    let mut lab = Lab::new("promote", Setup { synchronous: false, ..Setup::default() }).await;
+    let interval = "    wal_retrieve_retry_interval: 1h\n    dynamic_shared";
+    lab.nodes.iter().for_each(|node| node.edit("    dynamic_shared", interval));
+    lab.start().await;
+    let (_, other) = lab.roles().await;
+    let standby = &mut lab.nodes[other];
+    standby.kill_agent().await;
+    // It loses its receiver, and the postmaster starts no other one before it is asked for the promotion.
+    let (client, connection) = standby.connect().await.unwrap();
+    tokio::spawn(connection);
+    let postmaster = standby.postmaster().unwrap();
+    kill(Pid::from_raw(postmaster), Signal::SIGSTOP).unwrap();
+    for receiver in standby.backends("walreceiver") {
+        kill(Pid::from_raw(receiver), Signal::SIGTERM).unwrap();
+    }
+    let waits = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup' AND wait_event = ";
+    let first = async |wait: &str| {
+        let rows = client.simple_query(&format!("{waits}'{wait}'")).await.unwrap();
+        rows.iter().find_map(|row| match row {
+            SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok().map(Pid::from_raw),
+            _ => None,
+        })
+    };
+    eventually("it waits for a receiver", async || {
+        // Where it has lost one before, it sleeps.
+        if let Some(startup) = first("RecoveryRetrieveRetryInterval").await {
+            kill(startup, Signal::SIGHUP).unwrap();
+        }
+        first("RecoveryWalStream").await.filter(|_| standby.backends("walreceiver").is_empty())
+    })
+    .await;
+    let (config, _) = config::load(&standby.config(), []).unwrap();
+    let settings = Settings::new(&config, &serde_json::Map::new());
+    let promoted = tokio::time::timeout(PATIENCE, promote::promote(&config, &settings, postmaster));
+    let goes_on = async {
+        eventually("the promotion is asked for", async || standby.data_dir.join("promote").exists().then_some(()))
+            .await;
+        kill(Pid::from_raw(postmaster), Signal::SIGCONT).unwrap();
+    };
+    let (promoted, ()) = tokio::join!(promoted, goes_on);
+    promoted.expect("it sleeps").unwrap();
+    assert_eq!(standby.value("SELECT pg_is_in_recovery()").await, "f");
 }

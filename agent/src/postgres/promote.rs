@@ -11,6 +11,13 @@ use super::{Error, postmaster, program};
 
 const LOOK: Duration = Duration::from_millis(10);
 
+/// Whether it is a standby still, and the startup process where that only waits to ask for WAL again. It notices the
+/// promotion while it waits for a receiver that was not started yet (the former primary has just gone), stops waiting
+/// for that, and sleeps all the same until wal_retrieve_retry_interval (5 s) is over since it asked before: nothing
+/// wakes it then but a signal. In PostgreSQL 10 to 12 that wait has the other name.
+const STATE: &str = "SELECT pg_is_in_recovery()::text, (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup' \
+                     AND wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream'))";
+
 /// Asks for the promotion as `pg_ctl promote` does, and waits until the server takes writes.
 pub async fn promote(config: &Config, settings: &Settings, pid: i32) -> Result<(), Error> {
     if let Some(line) = &settings.hooks.pre_promote {
@@ -32,10 +39,14 @@ pub async fn promote(config: &Config, settings: &Settings, pid: i32) -> Result<(
             _ => Connection::local(config, settings).await.ok(),
         };
         if let Some(open) = &connection {
-            match open.text("SELECT pg_is_in_recovery()").await {
-                Ok(Some(answer)) if answer == "f" => return Ok(()),
-                Ok(_) => {}
-                Err(_) => connection = None,
+            match open.rows(STATE).await.as_deref() {
+                Ok([row]) if row.get(0) == Some("false") => return Ok(()),
+                // It wakes the process, which then goes on with the promotion.
+                Ok([row]) => {
+                    let startup = row.get(1).and_then(|pid| pid.parse().ok());
+                    startup.into_iter().for_each(|startup| postmaster::signal(startup, Signal::SIGHUP));
+                }
+                _ => connection = None,
             }
         }
         tokio::time::sleep(LOOK).await;

@@ -22,7 +22,7 @@ pub use node::Node;
 pub use zoo::Zoo;
 
 /// What any condition may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until the condition gives a value; each look may take its time.
 pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {

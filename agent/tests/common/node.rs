@@ -9,7 +9,8 @@ use labrun_agent::config::PeerAccess;
 use labrun_agent::supervise::{pids_in, processes_in};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::{Client, Connection, NoTls, SimpleQueryMessage, Socket};
 
 use super::{Net, Setup, Zoo, eventually, give_away, server};
 
@@ -177,10 +178,15 @@ postgresql:
         tokio::time::timeout(Duration::from_secs(5), self.query(statement)).await.map_err(|_| "no answer".to_owned())?
     }
 
-    async fn query(&self, statement: &str) -> Result<Vec<String>, String> {
+    /// A connection as the superuser.
+    pub async fn connect(&self) -> Result<(Client, Connection<Socket, NoTlsStream>), tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
         config.host(&self.address).port(5432).user("postgres").password("secret").dbname("postgres");
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| error.to_string())?;
+        config.connect(NoTls).await
+    }
+
+    async fn query(&self, statement: &str) -> Result<Vec<String>, String> {
+        let (client, connection) = self.connect().await.map_err(|error| error.to_string())?;
         let driver = tokio::spawn(connection);
         let answer = client.simple_query(statement).await;
         driver.abort();
