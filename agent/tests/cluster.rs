@@ -290,3 +290,34 @@ async fn a_promotion_does_not_wait_until_wal_would_be_asked_for_again() {
     promoted.expect("it sleeps").unwrap();
     assert_eq!(standby.value("SELECT pg_is_in_recovery()").await, "f");
 }
+
+/// A standby that starts again has more WAL on its disk than it has replayed; what it says of that would be counted as a
+/// vote for a node that has less.
+#[tokio::test]
+async fn a_standby_tells_its_peers_no_position_before_it_has_read_its_own_wal() {
+    let mut lab = started("unread", Setup::default()).await;
+    let (leader, other) = lab.roles().await;
+    let (primary, standby) = (&lab.nodes[leader], &lab.nodes[other]);
+    let xlog = async |node: &common::Node| {
+        let (_, body) = node.get("/patroni").await?;
+        let status: serde_json::Value = serde_json::from_str(&body).ok()?;
+        (status["state"] == "running").then(|| status.get("xlog").cloned())
+    };
+    assert!(xlog(primary).await.unwrap().is_some() && xlog(standby).await.unwrap().is_some());
+
+    standby.sql("ALTER SYSTEM SET recovery_min_apply_delay = '1h'").await.unwrap();
+    standby.sql("SELECT pg_reload_conf()").await.unwrap();
+    primary.sql("INSERT INTO ledger SELECT FROM generate_series(1, 50)").await.unwrap();
+    kill(Pid::from_raw(standby.postmaster().unwrap()), Signal::SIGKILL).unwrap();
+    eventually("a standby that waits in the middle of its WAL tells no position", async || {
+        xlog(standby).await?.is_none().then_some(())
+    })
+    .await;
+    assert_eq!(standby.sql("SELECT pg_last_wal_receive_lsn() IS NULL").await.unwrap(), ["t"]);
+
+    standby.sql("ALTER SYSTEM RESET recovery_min_apply_delay").await.unwrap();
+    standby.sql("SELECT pg_reload_conf()").await.unwrap();
+    eventually("it has read everything", async || xlog(standby).await?).await;
+    assert_eq!(standby.value("SELECT count(*) FROM ledger").await, "50");
+    lab.nodes[leader].stop().await;
+}

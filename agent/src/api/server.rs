@@ -132,7 +132,8 @@ async fn respond(
         let fresh = !wants_positions(&request.path) || look_after(shared, asked, age).await;
         let view = shared.view.borrow().clone();
         let answer = answer(&request.method, &request.path, &request.query, &view, &shared.scope, view.made);
-        return if for_peers && !fresh { without_positions(answer) } else { answer };
+        let known = fresh && view.pg.server.as_ref().is_none_or(|server| server.known_position().is_some());
+        return if for_peers && !known { without_positions(answer) } else { answer };
     }
     let Some(call) = change::Call::of(&request.method, request.route()) else {
         return Answer::error(501, &format!("Unsupported method ('{}')", request.method));

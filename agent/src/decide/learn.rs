@@ -64,6 +64,8 @@ impl View {
         if let Some(before) = pg.server.as_ref().filter(|before| before.in_recovery && server.in_recovery) {
             // While nothing streams, PostgreSQL may only know of the timeline that it last flushed blocks of.
             server.timeline = server.timeline.max(before.timeline);
+            // What comes afterwards is received, or replayed as it comes.
+            server.has_read_all |= before.has_read_all;
         }
         pg.silent_since = None;
         let flushed = pg.server.as_ref().filter(|server| !server.in_recovery).map(|server| server.written);

@@ -81,6 +81,7 @@ pub(crate) fn replica() -> View {
                 timeline: 1,
                 received: Lsn(POSITION),
                 replayed: Lsn(POSITION),
+                has_read_all: true,
                 wal_receiver: Some(WalReceiver {
                     status: "streaming".into(),
                     latest_end: Lsn(POSITION),

@@ -45,7 +45,9 @@ SELECT r.rec::text,
    WHERE NOT temporary AND (to_jsonb(s) ->> 'failover') IS DISTINCT FROM 'true'),
   (SELECT pid FROM pg_stat_activity WHERE backend_type = 'startup'),
   (SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'IO' AND lower(wait_event) IN
-      ('walsync', 'walwrite', 'walinitsync', 'walinitwrite'))::text
+      ('walsync', 'walwrite', 'walinitsync', 'walinitwrite'))::text,
+  (SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'startup' AND lower(wait_event) IN
+      ('recoverywalall', 'recoverywalstream', 'recoveryretrieveretryinterval'))::text
 FROM (SELECT pg_is_in_recovery() AS rec) r, pg_control_checkpoint() c";
 
 /// Asks once, and waits up to `limit` for the answer.
@@ -75,6 +77,8 @@ fn read(row: &SimpleQueryRow, config: &Config) -> Observed {
         received: lsn(3),
         replayed: lsn(4),
         replay_paused: text(5) == "true",
+        // PostgreSQL asks for WAL only when there is none left in its data directory.
+        has_read_all: row.get(3).is_some() || text(20) == "true",
         replay_timestamp: owned(6),
         start_time: text(7).to_owned(),
         version: text(8).parse().unwrap_or(0),

@@ -28,6 +28,7 @@ impl World {
             timeline,
             written: if in_recovery { Lsn(0) } else { self.wal.end(at.data.tip) },
             received: server.received.filter(|_| in_recovery).map_or(Lsn(0), |spot| self.wal.end(spot)),
+            has_read_all: server.received.is_some() || server.replayed == at.data.tip,
             replayed: if in_recovery { self.wal.end(server.replayed) } else { Lsn(0) },
             wal_receiver: server.receiver.map(|_| WalReceiver {
                 status: "streaming".into(),

@@ -116,7 +116,7 @@ impl World {
         let told = server.filter(|_| fresh);
         let peer = Peer {
             is_primary: told.is_some_and(|server| !server.in_recovery) || data.role == MemberRole::Primary.as_str(),
-            position: told.map(Seen::position),
+            position: told.and_then(Seen::known_position),
             timeline: server.map(|server| server.timeline),
             may_lead: data.may_lead(),
             priority: data.failover_priority(),

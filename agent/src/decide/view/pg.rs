@@ -120,6 +120,9 @@ pub struct Server {
     pub received: Lsn,
     pub replayed: Lsn,
     pub replay_paused: bool,
+    /// Standby: it has replayed all WAL that lies in its data directory, and waits for more. Before that, its positions
+    /// say less than it has.
+    pub has_read_all: bool,
     pub replay_timestamp: Option<String>,
     pub wal_receiver: Option<WalReceiver>,
     /// There is a restore_command that WAL may come from.
@@ -146,6 +149,11 @@ impl Server {
     /// The newest WAL that this node has.
     pub fn position(&self) -> Lsn {
         if self.in_recovery { self.received.max(self.replayed) } else { self.written }
+    }
+
+    /// The same, if it is known.
+    pub fn known_position(&self) -> Option<Lsn> {
+        (!self.in_recovery || self.has_read_all).then(|| self.position())
     }
 
     /// Up to where there is WAL that slots can be moved to.
