@@ -110,6 +110,8 @@ impl View {
         if self.job.is_some_and(|job| started(job.kind)) {
             self.learn_failure(JobKind::StartPrimary, "it was ended".into(), now);
         }
+        // PostgreSQL goes on with it, until it comes to the stop that replaces it.
+        self.facts.may_be_promoting |= self.job.is_some_and(|job| job.kind == JobKind::Promote);
         match job {
             Job::Stop { mode } => self.facts.stop_mode = Some(*mode),
             Job::Start(_) | Job::Restart(_) | Job::Bootstrap { .. } => self.pg.crashed = false,
@@ -308,5 +310,20 @@ mod tests {
         assert!(view.failed(JobKind::StartPrimary));
         view.learn_job_succeeded(&Job::Stop { mode: StopMode::Immediate }, NOW);
         assert_eq!((view.pg.role, view.pg.crashed), (Role::Demoted, true));
+    }
+
+    #[test]
+    fn a_promotion_that_is_cut_off_may_go_on_and_the_guard_knows() {
+        let mut view = replica();
+        lead_by(&mut view, "pg1");
+        let stop = Job::Stop { mode: StopMode::Fast { checkpoint: false } };
+        view.learn_job_begins(&stop, NOW);
+        assert_eq!(permit(&view), Permit::Aside);
+        view.job = None;
+        view.learn_job_begins(&Job::Promote, NOW);
+        view.learn_job_begins(&stop, NOW);
+        assert!(matches!(permit(&view), Permit::Until(_)), "a PostgreSQL that hangs reads the stop later");
+        view.learn_postmaster_ended(NOW);
+        assert_eq!(permit(&view), Permit::Aside);
     }
 }

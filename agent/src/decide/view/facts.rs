@@ -59,8 +59,8 @@ pub struct Facts {
     pub last_leader: Option<String>,
     /// Since when this node, which is to be stopped, asks the leader to do without it as a synchronous standby.
     pub leaving_since: Option<Moment>,
-    /// The lease was a former session's, and PostgreSQL ran as a standby: a promotion that a former life of this agent
-    /// has begun may go on without it.
+    /// A promotion may be going on that nobody waits for: its job was cut off, or a former life of this agent may have
+    /// begun it (the lease was a former session's, and PostgreSQL ran as a standby).
     pub may_be_promoting: bool,
     /// We stopped a primary ourselves, and have not started it since.
     pub handed_over: bool,
