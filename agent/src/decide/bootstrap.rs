@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::view::upstream;
-use super::{DataDir, Decision, Job, JobKind, Phase, Process, StartAs, StopMode, View, Write, recover, standby};
+use super::{DataDir, Decision, Job, JobKind, Phase, Process, StartAs, StopMode, View, Write, recover, standby, sync};
 use crate::clock::Moment;
 use crate::cluster::{Cluster, Initialize, Member};
 use crate::exit;
@@ -223,8 +223,15 @@ fn lost_race(view: &View, cluster: &Cluster, now: Moment) -> Decision {
     }
 }
 
-/// Patroni's order: member, initialize, config, leader.
+/// Patroni's order: member, initialize, config, leader. In synchronous mode the sync key comes before all of it: nobody
+/// may take over what clients write from then on, until a standby has it, too. (Patroni writes the key in its next loop:
+/// whoever copies the new cluster before that, and finds its leader gone, leads without what was acknowledged since.)
 fn announce(view: &View, cluster: &Cluster, ours: u64, initialize: &Initialize) -> Decision {
+    if view.settings.standby_cluster.is_none()
+        && let Some(write) = sync::nobody_but_me(view, cluster)
+    {
+        return Decision::act("the new cluster stands: nobody else may lead it yet", write);
+    }
     let mut decision = Decision::wait("the new cluster stands: taking the lease");
     decision.actions.push(Write::Member(Box::new(super::member(view))).into());
     decision.actions.push(Write::SetInitialize { system_identifier: ours, version: Some(initialize.version) }.into());
@@ -353,6 +360,17 @@ mod tests {
         view.me.initial_config = "{}".into();
         let phase = Phase { created: 7, complete: true };
         view.pg.data = DataDir::Initialising { system_identifier: SYSID, phase };
+        let announces = |view: &View| decide(view, NOW).actions.len() > 2;
+        // First of all, nobody else may lead.
+        let alone = crate::cluster::Sync::new("pg1", []);
+        assert_eq!(first(&view), Write::Sync { sync: alone.clone(), version: Some(0) }.into());
+        assert!(!announces(&view));
+        view.dcs.cluster.as_mut().unwrap().sync = None;
+        assert_eq!(first(&view), Write::Sync { sync: alone.clone(), version: None }.into());
+        let mut asynchronous = view.clone();
+        asynchronous.settings.sync_mode = crate::config::SyncMode::Off;
+        assert!(announces(&asynchronous));
+        set_sync(&mut view, alone);
         let actions = decide(&view, NOW).actions;
         assert!(matches!(actions[0], Action::Write(Write::Member(_))));
         assert_eq!(actions[1], Write::SetInitialize { system_identifier: SYSID, version: Some(0) }.into());
