@@ -28,17 +28,20 @@ pub(super) fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment
     if !may_lead_by_sync_key(view, cluster) {
         return Some("not a synchronous standby".into());
     }
+    // Whoever has written the sync key as the leader has all that was acknowledged, and may be the only one that it
+    // lets lead: what it lacks of the last leader's WAL was promised to nobody.
+    let has_all = view.settings.sync_mode != SyncMode::Off && cluster.sync().is_leader(&view.me.name);
     // Each entry is a timeline that has ended. Those of a standby cluster are made elsewhere.
     let check_timeline = view.settings.check_timeline && view.settings.standby_cluster.is_none();
     let ended = cluster.history.as_ref().and_then(|history| history.value.last_timeline());
     if let Some(ended) = ended.filter(|ended| server.timeline <= *ended)
-        && (check_timeline || !server.in_recovery)
+        && ((check_timeline && !has_all) || !server.in_recovery)
     {
         let newest = ended + 1;
         return Some(format!("My timeline {} is behind last known cluster timeline {newest}", server.timeline));
     }
     let lag = cluster.optime().since(server.position());
-    if server.in_recovery && handover.is_none() && lag > view.settings.maximum_lag_on_failover {
+    if server.in_recovery && handover.is_none() && !has_all && lag > view.settings.maximum_lag_on_failover {
         return Some(format!(
             "My wal position exceeds maximum replication lag (by {lag} bytes behind the last leader)"
         ));

@@ -136,6 +136,12 @@ mod tests {
         assert_eq!(first(&view), acquire());
         set_optime(&mut view, POSITION + 11);
         assert_eq!(wanted(&view), []);
+        // It took over, and was stopped before it was promoted: nobody else may lead, and nothing acknowledged is lost.
+        let mut alone = view.clone();
+        set_sync(&mut alone, Sync::new("pg1", []));
+        assert_eq!(first(&alone), acquire());
+        alone.settings.sync_mode = SyncMode::Off;
+        assert_eq!(wanted(&alone), []);
         let mut view = orphan();
         answer(&mut view, "pg2", None);
         view.me.tags.insert("nofailover".into(), true.into());
@@ -146,6 +152,8 @@ mod tests {
         let history = History::parse(br#"[[1,100,"x"]]"#);
         view.dcs.cluster.as_mut().unwrap().history = Some(Versioned { value: history, version: 0 });
         assert_eq!(wanted(&view), []);
+        set_sync(&mut view, Sync::new("pg1", []));
+        assert_eq!(first(&view), acquire());
     }
 
     #[test]
