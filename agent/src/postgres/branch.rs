@@ -3,7 +3,8 @@
 //! A leader that was promoted and died at once may have told nobody of its timeline: then another node is promoted
 //! onto the same number. Neither PostgreSQL nor pg_rewind can tell the two apart (they compare numbers), and what was
 //! written on one of them would be mixed with what was written on the other. Their first records do differ: they have
-//! the time of the promotion in them.
+//! the time of the promotion in them. Where the first is gone (a copy begins at a checkpoint, and old WAL is recycled),
+//! the first page of the oldest segment is compared that is still here.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -19,9 +20,9 @@ const LONG_HEADER: u64 = 40;
 /// `SizeOfXLogRecord`: no record is shorter.
 const RECORD: u32 = 24;
 
-/// The first record of a timeline, in the segment that it begins in.
+/// A piece of a timeline's WAL, as it lies here.
 #[derive(Debug, PartialEq, Eq)]
-struct FirstRecord {
+struct Sample {
     segment: String,
     offset: u64,
     bytes: Vec<u8>,
@@ -36,8 +37,8 @@ pub(super) async fn is_shared(
     history: &History,
 ) -> Result<bool, Error> {
     let (wal, lineage) = (data_dir.join("pg_wal"), lineage(timeline, history));
-    let Some((began, record)) = off_the_loop(move || Ok(newest(&wal, &lineage))).await? else { return Ok(true) };
-    let FirstRecord { segment, offset, bytes } = record;
+    let Some((began, sample)) = off_the_loop(move || Ok(newest(&wal, &lineage))).await? else { return Ok(true) };
+    let Sample { segment, offset, bytes } = sample;
     if !began {
         return Ok(false);
     }
@@ -54,17 +55,18 @@ fn lineage(timeline: u32, history: &History) -> Vec<(u32, Lsn)> {
     numbers.zip(history.0.iter().map(|line| line.switchpoint)).collect()
 }
 
-/// The first record, as it lies here, of the newest timeline of which there is WAL here and that the leader has, too;
-/// and whether it began where the leader's did.
-fn newest(wal: &Path, lineage: &[(u32, Lsn)]) -> Option<(bool, FirstRecord)> {
+/// The first record, or what there is in its stead, of the newest timeline of which there is WAL here and that the leader
+/// has, too; and whether it began where the leader's did.
+fn newest(wal: &Path, lineage: &[(u32, Lsn)]) -> Option<(bool, Sample)> {
     lineage.iter().rev().find_map(|(timeline, began)| {
         let file = std::fs::read_to_string(wal.join(format!("{timeline:08X}.history"))).ok()?;
         let here = History::parse_file(&file).0.last()?.switchpoint;
-        Some((here == *began, first_record(wal, *timeline, here)?))
+        let sample = first_record(wal, *timeline, here).or_else(|| first_page(wal, *timeline))?;
+        Some((here == *began, sample))
     })
 }
 
-fn first_record(wal: &Path, timeline: u32, begins: Lsn) -> Option<FirstRecord> {
+fn first_record(wal: &Path, timeline: u32, begins: Lsn) -> Option<Sample> {
     let size = segment_size(wal)?;
     let segment = begins.0 / size;
     let per_file = (1 << 32) / size;
@@ -79,7 +81,32 @@ fn first_record(wal: &Path, timeline: u32, begins: Lsn) -> Option<FirstRecord> {
     let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
     // Nothing is written there yet; or no more than the record's length.
     let bytes = (length >= RECORD).then(|| bytes[..bytes.len().min(length as usize)].to_vec())?;
-    Some(FirstRecord { segment, offset, bytes })
+    Some(Sample { segment, offset, bytes })
+}
+
+/// The first page of the oldest segment in which it was written to its end: then the second one was begun. (A recycled
+/// segment has old pages behind the new ones; their heads name other places.)
+fn first_page(wal: &Path, timeline: u32) -> Option<Sample> {
+    let size = segment_size(wal)?;
+    let prefix = format!("{timeline:08X}");
+    let names = std::fs::read_dir(wal).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut segments: Vec<_> = names.filter(|name| name.len() == 24 && name.starts_with(&prefix)).collect();
+    segments.sort();
+    segments.into_iter().find_map(|segment| {
+        let number = |digits: std::ops::Range<usize>| u64::from_str_radix(segment.get(digits)?, 16).ok();
+        let begins = (number(8..16)? * ((1 << 32) / size) + number(16..24)?) * size;
+        let mut bytes = read(&wal.join(&segment), 0, PAGE + HEADER)?;
+        let (first, second) = bytes.split_at_checked(PAGE as usize)?;
+        let written = is_page_of(first, timeline, begins) && is_page_of(second, timeline, begins + PAGE);
+        bytes.truncate(PAGE as usize);
+        written.then_some(Sample { segment, offset: 0, bytes })
+    })
+}
+
+/// By its head (`XLogPageHeaderData`): `xlp_tli` and `xlp_pageaddr`.
+fn is_page_of(page: &[u8], timeline: u32, begins: u64) -> bool {
+    let (tli, address) = (page.get(4..8), page.get(8..16));
+    tli == Some(&timeline.to_ne_bytes()) && address == Some(&begins.to_ne_bytes())
 }
 
 /// All segments have one size; a file's name has 24 hexadecimal digits.
@@ -131,7 +158,7 @@ mod tests {
         let dir = wal(begins, 100, &record());
         let found = newest(dir.path(), &lineage(3, &history)).unwrap();
         let segment = "000000020000000000000003".to_owned();
-        assert_eq!(found, (true, FirstRecord { segment, offset: 100, bytes: record() }));
+        assert_eq!(found, (true, Sample { segment, offset: 100, bytes: record() }));
         // The leader branched off elsewhere.
         let history = History::parse(b"[[1,3145820,\"\"]]");
         assert!(!newest(dir.path(), &lineage(2, &history)).unwrap().0);
@@ -139,6 +166,30 @@ mod tests {
         assert_eq!(newest(dir.path(), &lineage(1, &History::default())), None);
         std::fs::remove_file(dir.path().join("000000020000000000000003")).unwrap();
         assert_eq!(newest(dir.path(), &lineage(2, &history)), None);
+    }
+
+    #[test]
+    fn where_the_first_record_is_gone_a_page_that_was_written_to_its_end_is_compared() {
+        let dir = wal(SIZE + 100, 0, &[]);
+        std::fs::remove_file(dir.path().join("000000020000000000000003")).unwrap();
+        let history = History::parse(format!("[[1,{},\"\"]]", SIZE + 100).as_bytes());
+        let head = |page: u64| [&[1, 2, 3, 4], &2u32.to_ne_bytes()[..], &page.to_ne_bytes(), &[7; 8]].concat();
+        let write = |number: u64, pages: &[u64]| {
+            let mut segment = vec![0; SIZE as usize];
+            for (i, page) in pages.iter().enumerate() {
+                segment[i * PAGE as usize..][..HEADER as usize].copy_from_slice(&head(*page));
+            }
+            std::fs::write(dir.path().join(format!("0000000200000000{number:08X}")), segment).unwrap();
+        };
+        write(3, &[3 * SIZE]);
+        assert_eq!(newest(dir.path(), &lineage(2, &history)), None);
+        // What was recycled has an old page behind it.
+        write(3, &[3 * SIZE, SIZE + PAGE]);
+        assert_eq!(newest(dir.path(), &lineage(2, &history)), None);
+        write(4, &[4 * SIZE, 4 * SIZE + PAGE]);
+        let (began, Sample { segment, offset, bytes }) = newest(dir.path(), &lineage(2, &history)).unwrap();
+        assert_eq!((began, segment.as_str(), offset), (true, "000000020000000000000004", 0));
+        assert_eq!((bytes.len() as u64, &bytes[..24]), (PAGE, &head(4 * SIZE)[..]));
     }
 
     #[test]
