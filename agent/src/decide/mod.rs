@@ -132,10 +132,22 @@ fn policy(view: &View, now: Moment) -> Decision {
     }
 }
 
+/// SIGTERM in a pause: PostgreSQL stays as it is. What somebody has asked for is brought to its end; programs of other
+/// jobs end with this process.
+fn leave_in_pause(view: &View) -> Decision {
+    use JobKind::{CopySlots, Discard, Restart, Stop};
+    match &view.job {
+        Some(job) if matches!(job.kind, Stop | Restart | Discard | CopySlots) => {
+            Decision::wait(format!("paused, asked to stop: {} in progress", describe(job.kind)))
+        }
+        _ => Decision::exit(exit::OK, "paused: PostgreSQL is left as it is"),
+    }
+}
+
 /// SIGTERM: stop PostgreSQL cleanly, then give the lease back, then go.
 fn shut_down(view: &View, now: Moment) -> Decision {
-    if view.settings.pause && view.job.is_none() {
-        return Decision::exit(exit::OK, "paused: PostgreSQL is left as it is");
+    if view.settings.pause {
+        return leave_in_pause(view);
     }
     if let Some(decision) = sync::waits_to_leave(view, now).filter(|_| view.job.is_none()) {
         return decision;
@@ -147,7 +159,7 @@ fn shut_down(view: &View, now: Moment) -> Decision {
         let mode = StopMode::Fast { checkpoint: view.pg.is_primary() };
         return Decision::act("asked to stop: stopping PostgreSQL", Job::Stop { mode });
     }
-    let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable && !view.settings.pause) else {
+    let Some(cluster) = view.dcs.cluster.as_ref().filter(|_| view.dcs.reachable) else {
         return Decision::exit(exit::OK, "stopped");
     };
     if cluster.leader.as_ref().is_some_and(|leader| view.is_mine(leader)) {

@@ -471,4 +471,21 @@ mod tests {
         view.dcs.cluster.as_mut().unwrap().leader = None;
         assert!(matches!(first(&view), Action::Exit { code: 0, .. }));
     }
+
+    #[test]
+    fn asked_to_stop_in_a_pause_it_leaves_postgresql_as_it_is_but_ends_what_was_asked_for() {
+        let mut view = primary();
+        (view.stopping, view.settings.pause) = (true, true);
+        assert!(matches!(first(&view), Action::Exit { code: 0, .. }));
+        let mut busy = |kind| {
+            view.job = Some(JobView { kind, since: NOW });
+            wanted(&view)
+        };
+        for kind in [JobKind::StartPrimary, JobKind::Promote, JobKind::Clone] {
+            assert!(matches!(busy(kind)[..], [Action::Exit { code: 0, .. }]), "{kind:?}");
+        }
+        for kind in [JobKind::Stop, JobKind::Restart] {
+            assert_eq!(busy(kind), [], "{kind:?}");
+        }
+    }
 }
