@@ -302,11 +302,13 @@ impl World {
     fn look(&mut self, node: usize) {
         let now = self.clock(node);
         self.refresh(node);
-        self.tend_guard(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         agent.view.made = Moment(now);
         let paused = agent.view.settings.pause;
-        self.nodes[node].at_ease = paused;
+        if std::mem::replace(&mut self.nodes[node].at_ease, paused) && !paused {
+            self.ends_pause(node);
+        }
+        self.tend_guard(node);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         if agent.is_settled(now) {
             agent.decisions = if agent.decisions.0 == now { (now, agent.decisions.1 + 1) } else { (now, 1) };

@@ -271,6 +271,12 @@ impl World {
         self.nodes[node].unguarded_until = self.now + GRACE;
     }
 
+    /// What a pause has let be takes a moment to be set right.
+    pub fn ends_pause(&mut self, node: usize) {
+        self.nodes[node].unguarded_until = self.now + SETTLES;
+        self.notices_hang_from_now(node);
+    }
+
     fn end_faults(&mut self) {
         self.say("world", || "all faults end".into());
         self.faults_ended = true;
@@ -327,3 +333,5 @@ impl World {
 
 /// How long a guard takes for that.
 const GRACE: u64 = 5;
+/// How long a primary without a lease takes to get one or to stop.
+const SETTLES: u64 = 10_000;

@@ -5,6 +5,7 @@ use labrun_agent::decide::{ControlState, Job, JobKind, Phase as Bootstrap, Start
 
 use crate::data::{Content, Data};
 use crate::event::{Event, Target};
+use crate::lifecycle::RECORD;
 use crate::server::Phase;
 use crate::world::World;
 
@@ -274,7 +275,7 @@ impl World {
             return self.end_job(node, Err("WAL ends before consistent recovery point"));
         }
         if data.state != ControlState::ShutDown {
-            data.tip = self.wal.append(data.tip, 120);
+            data.tip = self.wal.append(data.tip, RECORD);
         }
         (data.checkpoint, data.state, data.standby_signal) = (data.tip, ControlState::ShutDown, false);
         self.end_job(node, Ok(()));
@@ -296,6 +297,10 @@ impl World {
                 (self.nodes[node].data.rewinding, self.nodes[node].data.content) = (true, Content::Complete);
                 self.job_step(node, 1);
             }
+            // It reads the target's WAL up to there (PostgreSQL 14 and later).
+            0 if !mine.can_become_consistent(&self.wal) => {
+                self.end_job(node, Err("pg_rewind: could not find WAL of the target"));
+            }
             0 if same_timeline || self.wal.contains(theirs.tip, mine.tip) => {
                 let pause = self.random.delay(50, 200);
                 self.nodes[node].job.as_mut().expect("it runs").step = 1;
@@ -312,7 +317,10 @@ impl World {
             }
             1 => {
                 let common = self.wal.common(mine.tip, theirs.tip);
-                let reach = self.random.between(self.wal.end(common).0, self.wal.end(theirs.tip).0);
+                // It copies the source's WAL, too, but not what is written meanwhile.
+                let began = self.wal.switchpoints(theirs.tip).last().map_or(0, |(_, at)| at + RECORD);
+                let copied = self.wal.end(common).0.max(began);
+                let reach = self.random.between(copied, self.wal.end(theirs.tip).0);
                 let data = &mut self.nodes[node].data;
                 data.tip = self.wal.at(theirs.tip, labrun_agent::cluster::Lsn(reach));
                 (data.min_recovery, data.checkpoint) = (theirs.tip, common);

@@ -9,7 +9,7 @@ use crate::server::{Phase, Server};
 use crate::world::World;
 
 /// The size of a checkpoint or end-of-recovery record.
-const RECORD: u64 = 120;
+pub const RECORD: u64 = 120;
 
 impl World {
     pub fn on_server(&mut self, node: usize, event: Event) {

@@ -44,12 +44,6 @@ use crate::mutations::Mutation;
 const SCHEDULES: u64 = 20_000;
 const FOUND_WITHIN: u64 = 4000;
 
-/// Schedules of [`schedules`] that break an invariant, so that what they show is open: whether the agent is wrong or the
-/// model. Any other that does fails the test; so does one of these once it breaks none, that it may be struck out.
-/// 3827: the setting `quorum` is switched on and off; 4142: three nodes, disks lost; 15342: a disk lost; 17476: a standby
-/// that never streams again.
-const OPEN: [u64; 4] = [3827, 4142, 15_342, 17_476];
-
 fn number(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is a number, not `{value}`")))
@@ -96,13 +90,7 @@ fn schedules() {
     });
     println!("{count} schedules in {:?}", begun.elapsed());
     let failed = failed.into_inner().expect("no thread has panicked");
-    let told =
-        |seed: &u64| format!("LABRUN_SIM_SEED={seed}: {}", failed.get(seed).map_or("passes now", String::as_str));
-    let is_open = |seed: &u64| OPEN.contains(seed) && std::env::var_os("LABRUN_SIM_WIDE").is_none();
-    failed.keys().filter(|seed| is_open(seed)).for_each(|seed| println!("open: {}", told(seed)));
-    let new = failed.keys().filter(|seed| !is_open(seed));
-    let gone = OPEN.iter().filter(|seed| is_open(seed) && **seed < count && !failed.contains_key(seed));
-    let list: Vec<_> = new.chain(gone).map(told).collect();
+    let list: Vec<_> = failed.iter().map(|(seed, why)| format!("LABRUN_SIM_SEED={seed}: {why}")).collect();
     assert!(list.is_empty(), "of {count} schedules; `make replay` shows one:\n{}", list.join("\n"));
 }
 

@@ -39,7 +39,7 @@ pub struct Node {
     pub paused: bool,
     /// The whole machine is off.
     pub off: bool,
-    /// The whole machine was away: its guard has until then to stop PostgreSQL.
+    /// The whole machine was away, or a pause has ended: a primary without a lease has until then to be stopped.
     pub unguarded_until: u64,
 }
 

@@ -1,7 +1,8 @@
 //! What must hold at the moment in which a free lease is taken.
 //!
 //! 8. **The lag limit.** A standby that takes it is not further behind what the last leader has published, or has told
-//!    when it stopped cleanly, than `maximum_lag_on_failover`.
+//!    when it stopped cleanly, than `maximum_lag_on_failover`; unless it has written the sync key, as a leader: then it
+//!    has all that was acknowledged.
 //! 9. **Who is ahead comes first** (asynchronous mode). If nothing else went wrong since the lease became free, no
 //!    standby of the same timeline that could have been asked was ahead of the winner.
 //!
@@ -103,10 +104,14 @@ impl World {
             return Some(format!("{name} takes the lease in a pause, unasked"));
         }
         let standby = self.server(winner).is_some_and(|server| server.phase == Phase::Standby);
-        let primary =
-            |node: usize| node != winner && self.nodes[node].agent.is_some() && self.nodes[node].is_writable();
+        let primary = |node: usize| node != winner && self.is_member(node) && self.nodes[node].is_writable();
         let other = (0..self.nodes.len()).find(|node| primary(*node)).filter(|_| standby && self.lease.calm)?;
         Some(format!("{name} takes the lease though {} could be asked and is a primary", self.names[other]))
+    }
+
+    /// Its agent can be asked, and others know where.
+    fn is_member(&self, node: usize) -> bool {
+        self.nodes[node].agent.is_some() && self.zookeeper.keys.members.contains_key(&self.names[node])
     }
 
     fn too_far_behind(&self, winner: usize) -> Option<String> {
@@ -114,6 +119,10 @@ impl World {
         let last = published.max(self.lease.stopped_at)?;
         let behind = last.since(self.wal.end(self.nodes[winner].data.tip));
         let limit = self.plan.dynamic.get("maximum_lag_on_failover").and_then(|limit| limit.as_u64())?;
+        let sync = self.zookeeper.keys.sync.as_ref().map(|sync| &sync.value).filter(|_| self.plan.synchronous);
+        if sync.is_some_and(|sync| sync.is_leader(&self.names[winner])) {
+            return None;
+        }
         (behind > limit && self.wins_by_itself(winner))
             .then(|| format!("{} takes the lease {behind} bytes behind the last leader", self.names[winner]))
     }

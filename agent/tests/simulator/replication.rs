@@ -92,7 +92,12 @@ impl World {
             return;
         }
         server.replayed = spot;
-        let consistent = self.wal.contains(spot, data.min_recovery);
+        // PostgreSQL goes by the position alone.
+        let consistent = self.wal.end(spot) >= self.wal.end(data.min_recovery);
+        if consistent && !self.wal.contains(spot, data.min_recovery) {
+            self.violate(format!("{} has pages of another history than it has replayed", self.names[node]));
+            return;
+        }
         if consistent && server.phase == (Phase::Starting { primary: false }) {
             server.phase = Phase::Standby;
         }
