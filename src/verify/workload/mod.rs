@@ -132,7 +132,7 @@ impl Workloads {
         let paths: Vec<String> = ways.iter().map(|way| way.name.clone()).collect();
         let begin =
             Line::Begin { workload: start.name.clone(), table: table.clone(), at_us: began_us, paths: paths.clone() };
-        self.log.write(&begin).map_err(Trouble::Infra)?;
+        self.log.write(begin).map_err(Trouble::Infra)?;
         let kinds = [(Action::Write, start.clients), (Action::Read, start.readers)];
         let planned: Vec<(Way, Action)> = kinds
             .into_iter()
@@ -209,7 +209,9 @@ impl Workloads {
         if let Some(workload) = self.lock().get_mut(name) {
             workload.ended_us = Some(at_us);
         }
-        trouble = trouble.or(self.log.write(&Line::Halt { workload: name.to_owned(), at_us }).err());
+        trouble = trouble.or(self.log.write(Line::Halt { workload: name.to_owned(), at_us }).err());
+        // What is not written is not counted yet.
+        trouble = trouble.or(self.log.settle().await.err());
         self.pace.set_busy(!self.running().is_empty());
         trouble.map_or(Ok(()), |why| Err(Trouble::Infra(why)))
     }
@@ -245,7 +247,8 @@ impl Workloads {
         let at_us = self.spine.now_us();
         if self.is_news(name, &ids) {
             let line = Line::Stored { workload: name.to_owned(), node: leader.node, ids: ids.clone(), at_us };
-            self.log.write(&line).map_err(Trouble::Infra)?;
+            self.log.write(line).map_err(Trouble::Infra)?;
+            self.log.settle().await.map_err(Trouble::Infra)?;
         }
         Ok(ids)
     }

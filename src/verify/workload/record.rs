@@ -18,7 +18,7 @@ pub struct Record {
     log: Arc<HistoryLog>,
     last_id: AtomicU64,
     stalled_us: AtomicU64,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -42,7 +42,7 @@ impl Record {
     /// An empty record of `workload`, which writes by `paths`.
     pub fn new(workload: &str, paths: &[String], spine: Arc<Spine>, log: Arc<HistoryLog>) -> Record {
         let counts = paths.iter().map(|path| (path.clone(), Counts::default())).collect();
-        let state = Mutex::new(State { counts, ..State::default() });
+        let state = Arc::new(Mutex::new(State { counts, ..State::default() }));
         Record {
             workload: workload.to_owned(),
             spine,
@@ -63,21 +63,21 @@ impl Record {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (path, sent_us) = (path.to_owned(), self.now_us());
         let (workload, way) = (self.workload.clone(), path.clone());
-        self.log.write(&Line::Invoke { workload, id, path: way, client, action, key, sent_us })?;
+        self.log.write(Line::Invoke { workload, id, path: way, client, action, key, sent_us })?;
         let outcome = Outcome::Indeterminate { why: String::new() };
         Ok(Op { id, path, client, action, key, sent_us, done_us: sent_us, outcome })
     }
 
-    /// Journal what came of an operation, and count it.
+    /// Journal what came of an operation, and count it once that is written.
     pub fn end(&self, op: Op) -> Result<(), String> {
-        let line = Line::End { workload: self.workload.clone(), op };
-        self.log.write(&line)?;
-        let Line::End { op, .. } = line else { return Ok(()) };
-        let mut state = self.lock();
-        let after_fault = state.fault.as_ref().is_some_and(|fault| op.sent_us >= fault.0);
-        state.count(&op, after_fault);
-        state.ops.push(op);
-        Ok(())
+        let state = Arc::clone(&self.state);
+        self.log.write_then(Line::End { workload: self.workload.clone(), op }, move |line| {
+            let Line::End { op, .. } = line else { return };
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let after_fault = state.fault.as_ref().is_some_and(|fault| op.sent_us >= fault.0);
+            state.count(&op, after_fault);
+            state.ops.push(op);
+        })
     }
 
     /// A client was late by so much, though nothing but labrun and the machine kept it.
@@ -100,7 +100,7 @@ impl Record {
             is_first
         };
         match is_first {
-            true => self.log.write(&Line::Fault { workload: self.workload.clone(), node: node.to_owned(), at_us }),
+            true => self.log.write(Line::Fault { workload: self.workload.clone(), node: node.to_owned(), at_us }),
             false => Ok(()),
         }
     }
@@ -161,10 +161,11 @@ mod tests {
     use super::*;
     use crate::verify::history::hand::{acked, got, rejected};
 
-    #[test]
-    fn counts_are_divided_by_the_first_fault_alone() {
+    #[tokio::test]
+    async fn counts_are_divided_by_the_first_fault_alone() {
         let log = Arc::new(HistoryLog::over(Box::new(std::io::sink())));
-        let record = Record::new("w", &["proxy".into(), "direct".into()], Arc::new(Spine::new(vec![])), log);
+        let record =
+            Record::new("w", &["proxy".into(), "direct".into()], Arc::new(Spine::new(vec![])), Arc::clone(&log));
         record.end(acked(1, "proxy", 1, 2, "a", 1)).unwrap();
         record.mark_fault(5_000, "a").unwrap();
         record.mark_fault(50_000, "b").unwrap();
@@ -172,6 +173,7 @@ mod tests {
         record.end(acked(3, "proxy", 6, 7, "b", 2)).unwrap();
         record.end(rejected(4, "proxy", 6, 7, "25006")).unwrap();
         record.end(got(3, 8, 9)).unwrap();
+        log.settle().await.unwrap();
         let proxy = &record.counts()["proxy"];
         assert_eq!(
             (&proxy["acked"], &proxy["acked_after_fault"], &proxy["rejected"]),
