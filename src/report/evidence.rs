@@ -192,6 +192,7 @@ impl Evidence {
             "gap_ms": outage.gap_ms,
             "gap": outage.gap,
             "closed": outage.closed,
+            "is_outage": !outage.closed || (outage.fault_at_ms.is_some() && !outage.unhurt),
             "fault_at_ms": outage.fault_at_ms,
             "marks": marks,
             "phases": phases.iter().map(phase).collect::<Vec<_>>(),

@@ -220,7 +220,8 @@ pub struct Outage {
     pub gap_ms: u64,
     /// The acknowledged writes on both sides of it, in ms since the run's start.
     pub gap: (u64, u64),
-    /// Whether there was an acknowledged write on both sides. An open gap is a lower bound: writes never came back.
+    /// Whether there was an acknowledged write on both sides. An open gap is a lower bound: none was
+    /// acknowledged any more while the clients wrote.
     #[serde(default = "closed")]
     pub closed: bool,
     /// When the fault was injected, in ms since the run's start, where one was.
@@ -228,6 +229,10 @@ pub struct Outage {
     /// What the fault was (`stop`), where one was.
     #[serde(default)]
     pub fault: String,
+    /// Whether the fault hit another node than the leader, which kept its key, and writes went on within a second: then the
+    /// gap is no outage.
+    #[serde(default)]
+    pub unhurt: bool,
     /// Marks within it, in order of time: a name (`fault`, `detected`, `lock_free`, `lock_taken`, `promoted`, `proxy_up`,
     /// `first_ack`) and ms since the run's start. What was not seen has no mark.
     pub marks: Vec<(String, u64)>,

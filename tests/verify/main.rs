@@ -6,6 +6,7 @@
 mod bad_agents;
 mod broken;
 mod builtin;
+mod elections;
 mod faults;
 mod interrupted;
 mod passes;

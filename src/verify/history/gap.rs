@@ -12,8 +12,8 @@ pub struct Gap {
     /// The acknowledgement after it; where there was none, the end of the last write that was tried, or of the workload
     /// where none was.
     pub to_us: u64,
-    /// Whether an acknowledged write lies on both sides. An open gap is a lower bound: writes never came back, or
-    /// never began.
+    /// Whether an acknowledged write lies on both sides. An open gap is a lower bound: writes did not come
+    /// back before the clients ended, or never began.
     pub closed: bool,
 }
 

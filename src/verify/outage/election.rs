@@ -41,19 +41,23 @@ pub struct Candidate {
     pub reasons: Vec<Text>,
 }
 
-/// Why nobody took the leader key over from `leader` (a node) after a fault that hit `hit`.
-pub fn why(field: &Field, leader: Option<&str>, hit: &str) -> NoElection {
+/// Why nobody took the leader key over from `leader` (a node) after a fault that hit `hit`; none where another node was
+/// hit and the leader kept its key: there was nothing to elect.
+pub fn why(field: &Field, leader: Option<&str>, hit: &str) -> Option<NoElection> {
     let Some(dcs) = &field.dcs else {
         let away = both(
             "ZooKeeper не отвечает: без него лидера не выбрать",
             "ZooKeeper does not answer: without it there is no election",
         );
-        return NoElection { because: vec![away], candidates: Vec::new() };
+        return Some(NoElection { because: vec![away], candidates: Vec::new() });
     };
     let holder = dcs.leader.as_deref().map(|member| node_of(field, member));
+    if holder.as_deref() == leader && leader.is_some_and(|leader| leader != hit) {
+        return None;
+    }
     let mut because = Vec::new();
     if let Some(holder) = &holder {
-        because.push(held(holder, leader, hit));
+        because.push(held(holder, leader));
     }
     let paused = dcs.config.as_ref().and_then(|config| config.get("pause")).is_some_and(is_true);
     if paused {
@@ -65,20 +69,16 @@ pub fn why(field: &Field, leader: Option<&str>, hit: &str) -> NoElection {
         node: node.clone(),
         reasons: reasons(field, dcs, member, rest.as_ref()),
     });
-    NoElection { because, candidates: candidates.collect() }
+    Some(NoElection { because, candidates: candidates.collect() })
 }
 
-fn held(holder: &str, leader: Option<&str>, hit: &str) -> Text {
-    match (Some(holder) == leader, holder == hit) {
-        (true, false) => both(
-            format!("ключ лидера держит {holder}, а удар пришёлся по {hit}: выбирать было незачем"),
-            format!("the leader key is held by {holder}, and {hit} was hit: there was nothing to elect"),
-        ),
-        (true, true) => both(
+fn held(holder: &str, leader: Option<&str>) -> Text {
+    match Some(holder) == leader {
+        true => both(
             format!("ключ лидера всё ещё держит {holder}: его сессия в ZooKeeper жива"),
             format!("the leader key is still held by {holder}: its session in ZooKeeper is alive"),
         ),
-        (false, _) => both(format!("ключ лидера держит {holder}"), format!("the leader key is held by {holder}")),
+        false => both(format!("ключ лидера держит {holder}"), format!("the leader key is held by {holder}")),
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
         let mut dcs = field.dcs.take().unwrap();
         change(&mut dcs, &mut field.nodes[1].2, &mut field.leader_lsn);
         field.dcs = Some(dcs);
-        let found = why(&field, Some("a"), "a");
+        let found = why(&field, Some("a"), "a").unwrap();
         let b = found.candidates.iter().find(|candidate| candidate.node == "b").unwrap();
         b.reasons.iter().map(|reason| reason.get(Lang::En)).collect::<Vec<_>>().join("; ")
     }
@@ -222,23 +222,30 @@ mod tests {
     }
 
     #[test]
-    fn whoever_holds_the_key_is_told_with_who_was_hit() {
+    fn whoever_holds_the_key_is_told_where_there_was_something_to_elect() {
         let because = |leader: Option<&str>, hit: &str, holder: Option<&str>| {
             let mut field = field();
             field.dcs.as_mut().unwrap().leader = holder.map(str::to_owned);
-            why(&field, leader, hit).because.iter().map(|text| text.get(Lang::En)).collect::<Vec<_>>().join("; ")
+            let because = why(&field, leader, hit)?.because;
+            Some(because.iter().map(|text| text.get(Lang::En)).collect::<Vec<_>>().join("; "))
         };
-        assert!(because(Some("a"), "a", Some("m0")).contains("session in ZooKeeper is alive"));
-        assert!(because(Some("a"), "b", Some("m0")).contains("b was hit: there was nothing to elect"));
-        assert_eq!(because(Some("a"), "a", None), "");
+        assert!(because(Some("a"), "a", Some("m0")).unwrap().contains("session in ZooKeeper is alive"));
+        assert_eq!(because(Some("a"), "b", Some("m0")), None, "the standby was hit");
+        assert_eq!(
+            because(Some("a"), "b", None).as_deref(),
+            Some(""),
+            "the standby was hit, and the leader lost its key"
+        );
+        assert_eq!(because(None, "b", Some("m0")).as_deref(), Some("the leader key is held by a"));
+        assert_eq!(because(Some("a"), "a", None).as_deref(), Some(""));
     }
 
     #[test]
     fn a_pause_and_a_dcs_that_is_away_concern_all() {
         let mut paused = field();
         paused.dcs.as_mut().unwrap().config = Some(json!({"pause": true}));
-        assert!(why(&paused, Some("a"), "a").because[0].get(Lang::En).contains("paused"));
-        let away = why(&Field { dcs: None, ..field() }, Some("a"), "a");
+        assert!(why(&paused, Some("a"), "a").unwrap().because[0].get(Lang::En).contains("paused"));
+        let away = why(&Field { dcs: None, ..field() }, Some("a"), "a").unwrap();
         assert!(away.because[0].get(Lang::En).contains("does not answer") && away.candidates.is_empty());
     }
 }

@@ -8,7 +8,8 @@ use crate::verify::run::Outage;
 /// A phase of an outage, named after the mark at its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Phase {
-    /// `fault` (before the fault itself), `detected`, `lock_free`, `lock_taken`, `promoted`, `proxy_up`, `first_ack`.
+    /// `fault` (before the fault itself), `detected`, `lock_free`, `lock_taken`, `promoted`, `proxy_up`, `first_ack`;
+    /// `unacknowledged` is the last of a gap that no acknowledged write ended.
     pub name: String,
     /// When it began, in ms since the run's start.
     pub from: u64,
@@ -35,7 +36,7 @@ pub fn phases(outage: &Outage) -> Vec<Phase> {
         .filter(|(_, at)| (start..end).contains(at))
         .collect();
     cuts.sort_by_key(|(_, at)| *at);
-    cuts.push(("first_ack", end));
+    cuts.push((if outage.closed { "first_ack" } else { "unacknowledged" }, end));
     let mut from = start;
     let mut phases = Vec::with_capacity(cuts.len());
     for (name, to) in cuts {
@@ -72,6 +73,13 @@ mod tests {
     fn a_mark_behind_the_first_write_cuts_nothing() {
         let cut = phases(&outage((100, 900), None, &[("proxy_up", 950)]));
         assert_eq!(cut, [Phase { name: "first_ack".to_owned(), from: 100, to: 900 }]);
+    }
+
+    #[test]
+    fn a_gap_that_no_write_ended_does_not_end_with_the_first_write() {
+        let open = Outage { closed: false, ..outage((100, 900), Some(100), &[("lock_free", 300)]) };
+        let told: Vec<_> = phases(&open).iter().map(|phase| (phase.name.clone(), phase.took())).collect();
+        assert_eq!(told, [("lock_free".to_owned(), 200), ("unacknowledged".to_owned(), 600)]);
     }
 
     #[test]

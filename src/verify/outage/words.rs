@@ -6,6 +6,9 @@ use crate::verify::run::Outage;
 /// The outage: how long, of which phases, what would shorten it, and why nobody was elected.
 pub fn lines(outage: &Outage, lang: Lang) -> Vec<String> {
     let mut lines = vec![whole(outage, lang)];
+    if outage.unhurt {
+        return lines;
+    }
     if outage.phases.len() > 1 {
         let phases = outage
             .phases
@@ -38,10 +41,20 @@ fn whole(outage: &Outage, lang: Lang) -> String {
         (Lang::En, true) if outage.fault_at_ms.is_none() => {
             format!("no fault happened under the load; the longest pause between writes {path}: {gap}")
         }
+        (Lang::Ru, true) if outage.unhurt => {
+            format!("сбой не остановил запись; самая долгая пауза между записями {path}: {gap}")
+        }
+        (Lang::En, true) if outage.unhurt => {
+            format!("the fault did not stop writes; the longest pause between writes {path}: {gap}")
+        }
         (Lang::Ru, true) => format!("запись {path} была недоступна {gap}"),
-        (Lang::Ru, false) => format!("запись {path} была недоступна дольше {gap}: она так и не возобновилась"),
+        (Lang::Ru, false) => {
+            format!("запись {path} была недоступна дольше {gap}: до остановки клиентов не подтверждена ни одна")
+        }
         (Lang::En, true) => format!("writes {path} were unavailable for {gap}"),
-        (Lang::En, false) => format!("writes {path} were unavailable for over {gap}: they never came back"),
+        (Lang::En, false) => {
+            format!("writes {path} were unavailable for over {gap}: none was acknowledged until the clients ended")
+        }
     }
 }
 
@@ -74,6 +87,7 @@ pub fn phase_word(mark: &str, lang: Lang) -> &str {
         (Lang::Ru, "promoted") => "новый лидер пишет",
         (Lang::Ru, "proxy_up") => "HAProxy пускает",
         (Lang::Ru, "first_ack") => "первая запись",
+        (Lang::Ru, "unacknowledged") => "записи нет",
         (Lang::En, "fault") => "before the fault",
         (Lang::En, "detected") => "noticed",
         (Lang::En, "lock_free") => "key free",
@@ -81,6 +95,7 @@ pub fn phase_word(mark: &str, lang: Lang) -> &str {
         (Lang::En, "promoted") => "promoted",
         (Lang::En, "proxy_up") => "HAProxy up",
         (Lang::En, "first_ack") => "first write",
+        (Lang::En, "unacknowledged") => "no write",
         (_, other) => other,
     }
 }
@@ -114,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_fault_a_pause_is_no_outage_but_writes_that_never_came_back_are() {
+    fn without_a_fault_a_pause_is_no_outage_but_writes_that_did_not_come_back_are() {
         let mut seen = outage((100, 180), None, &[]);
         let told = [Lang::En, Lang::Ru].map(|lang| lines(&seen, lang).join("\n"));
         insta::assert_snapshot!(told.join("\n"), @r"
@@ -122,7 +137,22 @@ mod tests {
         сбоя под нагрузкой не было; самая долгая пауза между записями через HAProxy: 0,0 с
         ");
         seen.closed = false;
-        assert!(lines(&seen, Lang::En)[0].contains("were unavailable for over 0.0 s: they never came back"));
+        assert!(
+            lines(&seen, Lang::En)[0]
+                .contains("were unavailable for over 0.0 s: none was acknowledged until the clients ended")
+        );
+    }
+
+    #[test]
+    fn a_fault_that_stopped_no_write_is_no_outage() {
+        let mut seen = outage((100, 180), Some(120), &[("proxy_up", 170)]);
+        seen.phases = phases(&seen);
+        seen.unhurt = true;
+        let told = [Lang::En, Lang::Ru].map(|lang| lines(&seen, lang).join("\n"));
+        insta::assert_snapshot!(told.join("\n"), @r"
+        the fault did not stop writes; the longest pause between writes through HAProxy: 0.0 s
+        сбой не остановил запись; самая долгая пауза между записями через HAProxy: 0,0 с
+        ");
     }
 
     #[test]
@@ -138,7 +168,7 @@ mod tests {
             ],
         });
         insta::assert_snapshot!(lines(&seen, Lang::En).join("\n"), @r"
-        writes through HAProxy were unavailable for over 59.9 s: they never came back
+        writes through HAProxy were unavailable for over 59.9 s: none was acknowledged until the clients ended
           no election happened: the cluster is paused
             a: the tag nofailover
             b: nothing was seen against it

@@ -58,7 +58,11 @@ fn outages(in_run: &InRun<'_>, judged: &Judged) -> Vec<Outage> {
 /// The outage with its marks and phases, or with why no election ended it.
 fn explained(in_run: &InRun<'_>, mut outage: Outage, gap: Gap, fault_us: Option<u64>) -> Outage {
     let (Some(fault_us), Some((_, samples))) = (fault_us, &in_run.watch) else { return outage };
-    let all = samples.all();
+    let mut all = samples.all();
+    if !gap.closed {
+        // What came after the last write that was tried, such as an election once the fault was undone, ended no gap.
+        all.retain(|sample| sample.at_us <= gap.to_us);
+    }
     let observed = Observed { samples: &all, members: samples.members() };
     let struck = in_run.faults.at(fault_us);
     outage.fault = struck.as_ref().map(|struck| struck.word.to_owned()).unwrap_or_default();
@@ -72,7 +76,9 @@ fn explained(in_run: &InRun<'_>, mut outage: Outage, gap: Gap, fault_us: Option<
     if !outage.seen_by.contains_key("lock_taken") {
         let hit = struck.map(|struck| struck.node).unwrap_or_default();
         let leader = observed.leader_at(fault_us).map(|member| observed.node_of(member));
-        outage.no_election = observed.field_by(gap.to_us).map(|field| election::why(field, leader, &hit));
+        let is_leader = leader.is_none_or(|leader| leader == hit);
+        outage.unhurt = !is_leader && gap.closed && gap.len_us() < NOTICED_US;
+        outage.no_election = observed.field_by(gap.to_us).and_then(|field| election::why(field, leader, &hit));
     }
     outage
 }
