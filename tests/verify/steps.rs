@@ -211,6 +211,50 @@ fn a_session_that_is_ended_killed_or_destroyed_leaves_nothing() {
     assert_eq!(stepped.run().parts[0].checks[0].verdict, Verdict::Inconclusive, "the run was stored before");
 }
 
+/// Has the check tidy up: `switch/tidy` leaves a row.
+fn tidies_up(stepped: &Stepped) {
+    let judge = "expect: [\"lost == []\"]\n";
+    let tidy = "finally:\n  - id: tidy\n    title: Tidying up\n    \
+                sql: {on: leader, run: \"CREATE TABLE IF NOT EXISTS tidied (at int); INSERT INTO tidied VALUES (1)\"}\n";
+    stepped.edit("checks/switch.yaml", judge, &format!("{judge}{tidy}"));
+}
+
+fn tidied(stepped: &Stepped) -> String {
+    stepped.place.labrun(&["sql", "--on", "leader", "SELECT count(*) AS rows FROM tidied"]).ends(0).out
+}
+
+#[test]
+fn what_tidies_up_is_a_step_of_its_own_and_is_done_however_the_session_ends() {
+    let stepped = Stepped::new();
+    tidies_up(&stepped);
+    stepped.place.labrun(&["deploy", stepped.lab.to_str().unwrap(), "--no-publish"]).ends(0);
+    stepped.step(&["--to", "switch/sum"]).ends(1);
+    assert_eq!(stepped.state("first/switch/tidy"), "todo", "the failed step can still be tried again");
+    // It is left as it is; what is behind it is skipped, so that this is the last one.
+    let said = stepped.step(&[]).ends(1);
+    assert!(said.out.contains("first/switch/tidy  [8/8]") && said.out.contains("INSERT INTO tidied"), "{}", said.out);
+    assert!(tidied(&stepped).contains('1'), "{}", tidied(&stepped));
+    let check = &stepped.run().parts[0].checks[0];
+    assert_eq!(check.verdict, Verdict::Fail, "what tidies up makes nothing better");
+    assert_eq!(check.steps.last().map(|step| (step.id.as_str(), step.verdict)), Some(("tidy", Verdict::Pass)));
+    assert_eq!(stepped.node_states(), ["running"; 3]);
+
+    // Nobody asks for anything any more.
+    let before = stepped.folder();
+    stepped.step(&["--patience", "4s", "--to", "switch/stop"]).ends(0);
+    let session = stepped.session();
+    until("the session does not end by itself", || kill(session, None).is_err());
+    assert_ne!(stepped.folder(), before);
+    let run = stepped.run();
+    assert_eq!(run.verdict, Verdict::Inconclusive);
+    assert!(notes(&run).contains("the session ended by itself: for 4 s nobody asked"), "{}", notes(&run));
+    let done: Vec<&str> = run.parts[0].checks[0].steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(done, ["who", "writers", "enough", "stop", "tidy"]);
+    assert!(tidied(&stepped).contains('2'), "{}", tidied(&stepped));
+    assert_eq!(stepped.node_states(), ["running"; 3], "the fault is undone");
+    stepped.place.labrun(&["step", "--quit"]).ends(6);
+}
+
 #[test]
 fn ctrl_c_ends_the_session_in_order() {
     let stepped = Stepped::deployed();

@@ -90,6 +90,8 @@ fn listed(part: &str, check: &Check, result: Option<&CheckResult>, next: Option<
         let state = match done {
             Some(done) => State::Done(done.verdict),
             None if next == Some(&scope) => State::Next,
+            // What tidies up is done whatever decided the check.
+            None if at >= check.check.steps.len() && step.when.is_none() => State::Todo,
             None if last_done.is_some_and(|last| at < last) && !decided_before(result, at, &all) => State::LeftOut,
             None => match state {
                 State::Done(Verdict::Pass) => State::LeftOut,

@@ -290,9 +290,12 @@ fn unsound(error: &lab::LabError) -> Text {
 }
 
 fn impatient(patience: Duration) -> Text {
-    let minutes = patience.as_secs().div_ceil(60);
+    let (ru, en) = match patience.as_secs() {
+        short @ 0..60 => (format!("{short} с"), format!("{short} s")),
+        long => (format!("{} мин", long / 60), format!("{} min", long / 60)),
+    };
     both(
-        format!("пошаговый запуск закончился сам: {minutes} мин никто не просил следующего шага"),
-        format!("the session ended by itself: for {minutes} min nobody asked for the next step"),
+        format!("пошаговый запуск закончился сам: {ru} никто не просил следующего шага"),
+        format!("the session ended by itself: for {en} nobody asked for the next step"),
     )
 }
