@@ -154,6 +154,7 @@ pub(super) fn name(chore: &Chore) -> &'static str {
         Chore::LogicalSlots { .. } => "logical slots",
         Chore::Checkpoint => "checkpoint",
         Chore::RetryStreaming { .. } => "asking for WAL again",
+        Chore::ResumeReplay => "resuming WAL replay",
         Chore::Follow(_) => "primary_conninfo",
     }
 }

@@ -187,6 +187,7 @@ pub(super) async fn chore(config: &Config, settings: &Settings, chore: &Chore, p
             postmaster::signal(*startup, nix::sys::signal::Signal::SIGHUP);
             Ok(None)
         }
+        Chore::ResumeReplay => chores::resume_replay(config, settings).await.map(|()| None),
         Chore::Follow(upstream) => chores::follow(config, settings, upstream.clone(), pid).await.map(|()| None),
     }
 }

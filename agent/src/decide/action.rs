@@ -234,6 +234,8 @@ pub enum Chore {
     RetryStreaming {
         startup: i32,
     },
+    /// Goes on with the replay of WAL that was paused.
+    ResumeReplay,
     /// Follow another upstream (nobody if `None`); by reload, or by restart before PostgreSQL 13.
     Follow(Option<Upstream>),
 }

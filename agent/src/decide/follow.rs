@@ -57,6 +57,9 @@ fn stream_from(view: &View, cluster: &Cluster, server: &Server, leader: Upstream
     let status = format!("no action. I am ({}), a secondary, and following a leader ({name})", view.me.name);
     let mut decision = Decision::wait(status);
     decision.actions.extend(slots::chores(view, cluster, server));
+    if stands(view, server) {
+        decision.actions.push(Chore::ResumeReplay.into());
+    }
     if server.is_streaming() || source.is_none() {
         return decision;
     }
@@ -65,6 +68,13 @@ fn stream_from(view: &View, cluster: &Cluster, server: &Server, leader: Upstream
         decision.actions.push(Chore::RetryStreaming { startup }.into());
     }
     decision.recheck(NOT_STREAMING)
+}
+
+/// A standby with less room than its primary (`max_connections` and the like) pauses its replay, from PostgreSQL 14 on.
+/// It goes down when the replay is resumed, and is started with room enough. Nothing tells that pause from one that
+/// somebody asked for; Patroni ends both, except in pause mode.
+fn stands(view: &View, server: &Server) -> bool {
+    server.in_recovery && server.replay_paused && server.version >= 140_000 && !view.settings.pause
 }
 
 /// A running standby whose WAL is not on the leader's way cannot stream; it must stop to be rewound or replaced.
@@ -198,6 +208,18 @@ mod tests {
         view.facts.leader_changed = NOW;
         assert_eq!(wanted(&view), [Chore::RetryStreaming { startup: 42 }.into()]);
         view.dcs.cluster.as_mut().unwrap().members["pg2"].data.state = "starting".into();
+        assert_eq!(wanted(&view), []);
+    }
+
+    #[test]
+    fn a_replay_that_stands_is_resumed_except_in_pause_mode() {
+        let mut view = replica();
+        server(&mut view).replay_paused = true;
+        server(&mut view).version = 130_000;
+        assert_eq!(wanted(&view), []);
+        server(&mut view).version = 150_000;
+        assert_eq!(wanted(&view), [Chore::ResumeReplay.into()]);
+        view.settings.pause = true;
         assert_eq!(wanted(&view), []);
     }
 

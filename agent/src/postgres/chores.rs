@@ -121,6 +121,12 @@ pub async fn checkpoint(config: &Config, settings: &Settings) -> Result<(), Erro
     Connection::local(config, settings).await?.run_within("CHECKPOINT", CHECKPOINT).await
 }
 
+/// A standby that pauses for want of room goes down with it.
+pub async fn resume_replay(config: &Config, settings: &Settings) -> Result<(), Error> {
+    tracing::info!("Resuming paused WAL replay for PostgreSQL 14+");
+    Connection::local(config, settings).await?.run("SELECT pg_wal_replay_resume()").await
+}
+
 /// Points the standby at another upstream; from PostgreSQL 13 on that needs no restart.
 pub async fn follow(config: &Config, settings: &Settings, upstream: Option<Upstream>, pid: i32) -> Result<(), Error> {
     let wanted = Wanted { standby: Some(upstream), at_least: at_least(config).await, ..Wanted::default() };

@@ -91,6 +91,7 @@ scenarios! {
     pause::pause_restart_and_reinitialize;
     dynamic::dynamic_configuration (basic);
     dynamic::dynamic_parameters_that_postgres_refuses;
+    dynamic::replica_with_less_room;
     dynamic::dynamic_pg_hba;
     dynamic::log_to_a_folder;
     dynamic::local_goes_before_dynamic;

@@ -143,7 +143,8 @@ impl World {
                 self.after(delay, Target::Server(node, epoch), Event::Checkpointed);
             }
             // The model's standbys ask for WAL without a pause between two tries.
-            Chore::RetryStreaming { .. } => {}
+            // The model's standbys have room enough, and nobody pauses them.
+            Chore::RetryStreaming { .. } | Chore::ResumeReplay => {}
             Chore::Follow(upstream) => self.follow(node, epoch, upstream.as_ref()),
         }
         self.after(delay + 1, target, Event::ChoreEnded { chore, epoch });
@@ -201,6 +202,7 @@ pub fn name(chore: &Chore) -> &'static str {
         Chore::LogicalSlots { .. } => "logical slots",
         Chore::Checkpoint => "checkpoint",
         Chore::RetryStreaming { .. } => "wal receiver",
+        Chore::ResumeReplay => "replay",
         Chore::Follow(_) => "primary_conninfo",
     }
 }

@@ -42,6 +42,23 @@ pub async fn dynamic_configuration(stage: &Stage) {
     assert_eq!(cluster.ready().await, 0);
 }
 
+/// A replica with less room than its primary has to stop replaying. Unasked it is restarted with room enough.
+pub async fn replica_with_less_room(stage: &Stage) {
+    let cluster = stage.cluster(2).started().await;
+    cluster.patch_config(0, json!({"postgresql": {"parameters": {"max_connections": 60}}})).await;
+    until("a restart of the leader is pending", async || {
+        let member = cluster.member(0).await?;
+        ensure(member["pending_restart"] == true, || member.to_string())
+    })
+    .await;
+    let answer = cluster[0].call("POST", "/restart", &json!({})).await;
+    assert_eq!((answer.status, &*answer.body), (200, "restarted successfully"));
+    cluster[0].execute("create table after as select 1 as id").await;
+    cluster.shows(1, "select count(*) from after", "1").await;
+    cluster.shows(1, "show max_connections", "60").await;
+    assert_eq!(cluster.ready().await, 0);
+}
+
 /// A parameter of the node's own YAML goes before one of the DCS; SIGHUP reads the file again; what a node may not
 /// take from the DCS it does not.
 pub async fn local_goes_before_dynamic(stage: &Stage) {

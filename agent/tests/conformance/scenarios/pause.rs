@@ -8,7 +8,8 @@ use serde_json::json;
 use crate::harness::wait::{ensure, holds};
 use crate::harness::{Cluster, Stage, until};
 
-async fn pause(cluster: &Cluster, on: bool) {
+/// Turn the pause on or off, and wait until every node knows.
+pub async fn pause(cluster: &Cluster, on: bool) {
     cluster.edit_config(json!({"pause": if on { json!(true) } else { json!(null) }})).await;
     for index in 0..cluster.nodes.len() {
         until(&format!("{} knows of the pause: {on}", cluster[index].name), async || {

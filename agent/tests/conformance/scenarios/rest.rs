@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::pause::pause;
 use super::shape::{golden_body, shape};
 use crate::harness::rest::{Ask, raw};
 use crate::harness::wait::ensure;
@@ -123,6 +124,8 @@ pub async fn rest_replica_lag(stage: &Stage) {
     let cluster = stage.cluster(2).started().await;
     cluster[0].execute("create table filler as select 1 as a").await;
     cluster.caught_up(1, 0).await;
+    // Else the node would resume the replay at its next look.
+    pause(&cluster, true).await;
     cluster[1].execute("select pg_wal_replay_pause()").await;
     cluster[0].execute("insert into filler select generate_series(1, 100000)").await;
     let rows: &[Row] = &[("/replica", 503, 200), ("/replica?lag=1MB", 503, 503), ("/replica?lag=1GB", 503, 200)];
