@@ -27,6 +27,7 @@ impl Agent {
             Event::Peers(peers) => {
                 self.busy.asking_peers = false;
                 self.view.peers = Some(peers);
+                self.busy.answers_are_new = true;
             }
             Event::LeaderTimeline(result) => self.leader_timeline(result),
             Event::Pending(found) => self.pending(found),
@@ -39,7 +40,8 @@ impl Agent {
             }
             Event::Reload => self.reload(),
             Event::Reloaded => self.tell(Happened::Reload, decide::role(&self.view)),
-            Event::Duplicate(url) => {
+            Event::Double(None) => self.busy.looking_for_a_double = false,
+            Event::Double(Some(url)) => {
                 let name = &self.view.me.name;
                 tracing::error!(target: CRITICAL, "Can't start; there is already a node named '{name}' running ({url})");
                 self.exit = Some(exit::ALREADY_RUNNING);

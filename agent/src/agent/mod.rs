@@ -63,8 +63,8 @@ enum Event {
     Reloaded,
     /// The parameters that wait for a restart.
     Pending(Result<indexmap::IndexMap<String, decide::ParameterChange>, postgres::Error>),
-    /// A live node of our name was found elsewhere.
-    Duplicate(String),
+    /// Where a live node of our name was found, if there is one elsewhere.
+    Double(Option<String>),
 }
 
 /// Runs until there is a reason to end: the exit code.

@@ -103,17 +103,17 @@ impl Agent {
         tracing::warn!("{reason}");
     }
 
-    /// Another live node of our name must not be pushed aside.
-    pub(super) fn look_for_a_double(&self, cluster: &Cluster) {
+    /// Another live node of our name must not be pushed aside: nothing is decided before it is known that there is none.
+    pub(super) fn look_for_a_double(&mut self, cluster: &Cluster) {
         let Some(member) = cluster.members.get(&self.view.me.name) else { return };
         let url = member.data.api_url.clone();
         let Some(session) = self.view.dcs.session.filter(|session| *session != member.session) else { return };
         let (events, access) = (self.events.clone(), self.peers.borrow().clone());
+        self.busy.looking_for_a_double = true;
         tokio::spawn(async move {
             let liveness = format!("{}/liveness?not={session:x}", url.trim_end_matches("/patroni"));
-            if crate::api::peers::is_alive(&access, &liveness).await {
-                let _ = events.send(Event::Duplicate(url)).await;
-            }
+            let double = crate::api::peers::is_alive(&access, &liveness).await.then_some(url);
+            let _ = events.send(Event::Double(double)).await;
         });
     }
 

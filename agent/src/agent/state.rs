@@ -79,7 +79,9 @@ pub(super) struct Busy {
     pub(super) observing: bool,
     pub(super) inspecting: bool,
     pub(super) asking_peers: bool,
+    pub(super) answers_are_new: bool,
     pub(super) asking_leader: bool,
+    pub(super) looking_for_a_double: bool,
     pub(super) forgetting: bool,
     pub(super) chores: HashSet<&'static str>,
     /// Chores about slots that have failed, and until when they are not tried again: what fails at once would
@@ -109,6 +111,7 @@ impl Agent {
         self.view.made = now;
         self.tell_news();
         if self.is_settled(now) {
+            self.tell_a_lost_race(now);
             let decision = decide::decide(&self.view, now);
             self.recheck = now + decision.recheck.min(LONGEST).min(self.look_within());
             self.say(&decision.status);
@@ -121,12 +124,22 @@ impl Agent {
         self.exit
     }
 
+    /// Answers of peers that came too late for a decision still tell why it would have been left to them.
+    fn tell_a_lost_race(&mut self, now: Moment) {
+        if std::mem::take(&mut self.busy.answers_are_new)
+            && let Some(reason) = decide::outrun(&self.view, now)
+        {
+            tracing::info!("another was quicker to take the lease: {reason}");
+        }
+    }
+
     /// Everything that was asked for has been seen, or keeps us waiting for too long.
     fn is_settled(&self, now: Moment) -> bool {
         let waiting_for_dcs = self.busy.snapshot && self.need.snapshot;
         let waiting_for_postgres = self.need.observation && !self.is_late(now);
         let waiting_for_files = self.need.inspection || self.busy.inspecting;
-        !waiting_for_dcs && !self.busy.writing && !waiting_for_postgres && !waiting_for_files
+        let waiting_for_others = self.busy.writing || self.busy.looking_for_a_double;
+        !waiting_for_dcs && !waiting_for_others && !waiting_for_postgres && !waiting_for_files
     }
 
     /// A leader's PostgreSQL is looked at as often as the lease is extended: it must be alive, too.

@@ -33,6 +33,7 @@ pub use bootstrap::somebody_bootstraps;
 pub use lease::{Permit, Standing, Term, margin_of as margin};
 pub use publish::{VERSION, final_status, member, member_needs_write};
 pub(crate) use publish::{pending_restart_reason, replication_state, role, state, tags};
+pub use race::outrun;
 pub use recover::describe;
 pub use slots::{needs_feedback, newly_lost, slot_name};
 pub use standby::{remote, upstream_slot};

@@ -52,6 +52,24 @@ pub(super) fn without_leader(view: &View, cluster: &Cluster, server: &Server, no
     }
 }
 
+/// Another took the lease while this node was still asking its peers: why this node would have left it to them.
+pub fn outrun(view: &View, now: Moment) -> Option<String> {
+    let (cluster, server) = (view.dcs.cluster.as_ref()?, view.pg.server.as_ref()?);
+    let taken = cluster.leader.as_ref().is_some_and(|leader| !view.is_mine(leader));
+    if !taken || !server.in_recovery || fitness::unfit(view, cluster, server, now).is_some() {
+        return None;
+    }
+    let answers = view.peers.as_ref()?.answers.iter();
+    let known: Vec<_> = answers.filter_map(|(name, peer)| Some((name.as_str(), peer.as_ref()?))).collect();
+    // Whoever leads now is not the one who left.
+    let mut before = view.clone();
+    before.facts.last_leader = None;
+    match ballot::count(&before, cluster, server, &known, now) {
+        Verdict::Defer(why) => Some(why),
+        Verdict::Lead(_) => None,
+    }
+}
+
 /// They are fresh, were given after the leader went, and nobody is missing.
 fn count_still(view: &View, answers: &Peers, peers: &[(String, String)], now: Moment) -> bool {
     now.since(answers.asked) < ANSWERS_COUNT
@@ -345,6 +363,19 @@ mod tests {
         let failover = Failover { leader: Some("pg2".into()), candidate: Some("pg1".into()), scheduled_at: None };
         view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 0 });
         assert_eq!(first(&view), acquire());
+    }
+
+    #[test]
+    fn answers_that_come_too_late_still_tell_why() {
+        let mut view = replica();
+        set_sync(&mut view, Sync::default());
+        view.facts.last_leader = Some("pg2".into());
+        assert_eq!(outrun(&view, NOW), None);
+        answer(&mut view, "pg2", Some(Peer { priority: 2, ..peer(POSITION) }));
+        let told = "pg2 has equally tolerable WAL position and priority 2, while this node has priority 1";
+        assert_eq!(outrun(&view, NOW).as_deref(), Some(told));
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        assert_eq!(outrun(&view, NOW), None);
     }
 
     #[test]
