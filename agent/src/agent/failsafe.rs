@@ -1,11 +1,13 @@
 //! Failsafe mode: asking the members, and answering a leader that asks.
 
+use std::path::PathBuf;
+
 use indexmap::IndexMap;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::Event;
 use super::state::Agent;
+use super::{Event, word};
 use crate::api::peers::{self, Access};
 use crate::clock::Moment;
 use crate::cluster::Lsn;
@@ -51,10 +53,28 @@ impl Agent {
         let said = if self.busy.acquiring { Err("Running as a leader") } else { failsafe::answer(&self.view) };
         if said.is_ok() {
             tracing::info!("following {} in failsafe mode", leader.name);
-            self.view.facts.failsafe = Some(Agreed { at: Moment::now(), leader });
+            let agreed = Agreed { at: Moment::now(), leader };
+            self.view.facts.failsafe = Some(agreed.clone());
+            tokio::spawn(answer_when_kept(self.config.data_dir.clone(), agreed, said, answer));
+            return;
         }
         let _ = answer.send(said);
     }
+}
+
+/// Only a word that outlives this agent is given.
+async fn answer_when_kept(
+    data_dir: PathBuf,
+    agreed: Agreed,
+    said: Result<Option<Lsn>, &'static str>,
+    answer: oneshot::Sender<Result<Option<Lsn>, &'static str>>,
+) {
+    let kept = tokio::task::spawn_blocking(move || word::keep(&data_dir, &agreed)).await;
+    let failed = kept.map_or_else(|error| Some(error.to_string()), |kept| kept.err().map(|error| error.to_string()));
+    if let Some(error) = &failed {
+        tracing::warn!("cannot put down what was agreed to in failsafe mode, so it is not agreed to: {error}");
+    }
+    let _ = answer.send(if failed.is_some() { Err("cannot put down what it agrees to") } else { said });
 }
 
 /// How far this member is, if it agrees and tells; else why it does not. Tried twice, as Patroni does.

@@ -17,6 +17,7 @@ mod on_request;
 mod refresh;
 mod startup;
 mod state;
+mod word;
 
 use std::time::Duration;
 

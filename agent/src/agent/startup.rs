@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{Mutex, watch};
 
 use super::state::{Agent, Busy, Need, QUEUE};
+use super::word;
 use super::{Error, Event, jobs};
 use crate::api::{self, Rest, Shared, peers};
 use crate::clock::Moment;
@@ -144,6 +145,7 @@ fn view(config: &Config, settings: Settings, pg: Pg) -> View {
         facts: Facts {
             initialize_created: datadir::bootstrap_of(&config.data_dir),
             standby_of: chores::standby(config),
+            failsafe: word::recall(&config.data_dir, now),
             ..Facts::default()
         },
         watchdog: decide::Watchdog::default(),

@@ -13,7 +13,7 @@ use crate::event::{Event, Target};
 use crate::failsafe::Inquiry;
 use crate::guarding::Guard;
 use crate::link::{Client, brief};
-use crate::mutations::{decided, guarded};
+use crate::mutations::{Mutation, decided, guarded};
 use crate::peers::Asker;
 use crate::world::World;
 use crate::zookeeper::Request;
@@ -202,6 +202,7 @@ impl World {
             facts: Facts {
                 initialize_created: at.data.bootstrap_of(),
                 standby_of: at.data.standby_signal.then(|| at.data.upstream.map(World::address)),
+                failsafe: at.word.clone().filter(|_| self.plan.mutation != Some(Mutation::ForgetsItsWord)),
                 ..Facts::default()
             },
             asked: decide::Asked::default(),

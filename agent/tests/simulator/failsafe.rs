@@ -8,6 +8,7 @@ use labrun_agent::cluster::Lsn;
 use labrun_agent::decide::failsafe::{self, Agreed, Answers, Call};
 
 use crate::event::{Event, Target};
+use crate::mutations::Mutation;
 use crate::world::World;
 
 /// One round of questions.
@@ -66,8 +67,9 @@ impl World {
         // The lease may be ours already, without our knowing.
         let said = if agent.busy.acquiring { Err("Running as a leader") } else { failsafe::answer(&agent.view) };
         if said.is_ok() {
-            agent.view.facts.failsafe = Some(Agreed { at, leader });
-            self.nodes[node].agreed = Some((by, world));
+            let agreed = Agreed { at, leader };
+            agent.view.facts.failsafe = Some(agreed.clone());
+            (self.nodes[node].agreed, self.nodes[node].word) = (Some((by, world)), Some(agreed));
         }
         self.tell(node, || format!("in failsafe mode, to node {}: {said:?}", by + 1));
         if self.network.is_open(node, by) {
@@ -106,7 +108,8 @@ impl World {
             self.ask_member(node, number, from);
             return false;
         }
-        self.failsafe_said(node, number, from, Err("does not answer".into()))
+        let consents = self.plan.mutation == Some(Mutation::TakesSilenceForConsent);
+        self.failsafe_said(node, number, from, if consents { Ok(None) } else { Err("does not answer".into()) })
     }
 
     fn end_inquiry(&mut self, node: usize, number: u64) -> bool {

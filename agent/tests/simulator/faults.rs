@@ -1,5 +1,6 @@
 //! What goes wrong. A fault that lasts is undone after a while; at the end all of them are.
 
+use labrun_agent::clock::Moment;
 use labrun_agent::cluster::{DynamicConfig, Failover, Versioned};
 use serde_json::{Value, json};
 
@@ -197,6 +198,8 @@ impl World {
         let keys = &self.zookeeper.keys;
         let optime = keys.status.as_ref().map(|status| status.value.optime).unwrap_or_default();
         let sync = keys.sync.as_ref().map(|sync| &sync.value).filter(|sync| sync.is_active());
+        let checks = self.plan.dynamic.get("check_timeline").is_some_and(|checks| checks == true);
+        let ended = keys.history.as_ref().and_then(|history| history.value.last_timeline()).unwrap_or(0);
         // One disk at a time: who has lost his gives no vote, and there is nobody to copy while nobody leads.
         let others = || (0..self.nodes.len()).filter(|other| *other != node);
         let all = others().all(|other| self.nodes[other].data.content == Content::Complete);
@@ -204,6 +207,8 @@ impl World {
             let (name, copy) = (&self.names[other], &self.nodes[other].data);
             let whole = copy.content == Content::Complete && !copy.rewinding && copy.can_become_consistent(&self.wal);
             let newest_timeline = self.wal.timeline(copy.tip) == self.wal.timeline(data.tip);
+            // With `check_timeline` a standby that has not seen the last timeline waits for its leader: so it is meant.
+            let newest_timeline = newest_timeline && (!checks || self.wal.timeline(copy.tip) > ended);
             let near = self.wal.end(copy.tip) >= optime && newest_timeline && copy.holds(&self.wal, newest);
             whole && near && sync.is_none_or(|sync| sync.names(name))
         });
@@ -236,6 +241,9 @@ impl World {
             Mend::Power(node) => {
                 if self.nodes[node].off {
                     self.nodes[node].off = false;
+                    // Nobody knows how long it was off: the word counts anew.
+                    let now = Moment(self.clock(node));
+                    self.nodes[node].word.iter_mut().for_each(|word| word.at = now);
                     self.start_agent(node);
                 }
             }

@@ -1,5 +1,6 @@
 //! A machine: a data directory, a PostgreSQL, an agent.
 
+use labrun_agent::decide::failsafe::Agreed;
 use serde_json::{Map, Value};
 
 use crate::agent::Agent;
@@ -30,8 +31,10 @@ pub struct Node {
     /// The program that the agent has started and waits for.
     pub job: Option<Running>,
     pub jobs: u64,
-    /// The leader that it has agreed to follow in failsafe mode, and when: what its agent may have forgotten.
+    /// The leader that it has agreed to follow in failsafe mode, and when.
     pub agreed: Option<(usize, u64)>,
+    /// The same, as its agents put it down (agent: `agent::word`).
+    pub word: Option<Agreed>,
     pub agent_frozen: bool,
     pub server_frozen: bool,
     pub hang: Option<Hang>,
@@ -59,6 +62,7 @@ impl Node {
             job: None,
             jobs: 0,
             agreed: None,
+            word: None,
             agent_frozen: false,
             server_frozen: false,
             hang: None,

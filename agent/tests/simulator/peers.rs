@@ -6,6 +6,7 @@ use labrun_agent::cluster::MemberRole;
 use labrun_agent::decide::{self, Peer, Peers, Process, Server as Seen};
 
 use crate::event::{Event, Target};
+use crate::mutations::Mutation;
 use crate::world::World;
 
 /// Who waits for an answer until PostgreSQL has been looked at.
@@ -69,13 +70,13 @@ impl World {
 
     /// The view is published: who waits for it is answered, or has PostgreSQL looked at once more.
     pub fn answer_askers(&mut self, node: usize) {
-        let target = self.agent_target(node);
+        let (target, mutation) = (self.agent_target(node), self.plan.mutation);
         let Some(agent) = &mut self.nodes[node].agent else { return };
         let (down, observed) = (agent.view.pg.process == Process::Down, agent.view.pg.observed.0);
         let mut answered = Vec::new();
         let mut again = false;
         for mut asker in std::mem::take(&mut agent.askers) {
-            if down || observed > asker.asked {
+            if down || observed > asker.asked || mutation == Some(Mutation::VotesByAnOldLook) {
                 answered.push(asker);
                 continue;
             }
@@ -113,10 +114,12 @@ impl World {
         let Some(agent) = &self.nodes[node].agent else { return };
         let data = decide::member(&agent.view);
         let server = agent.view.pg.server.as_ref().filter(|_| data.is_running());
+        let unread = self.plan.mutation == Some(Mutation::VotesUnread);
+        let position = |server: &Seen| if unread { Some(server.position()) } else { server.known_position() };
         let told = server.filter(|_| fresh);
         let peer = Peer {
             is_primary: told.is_some_and(|server| !server.in_recovery) || data.role == MemberRole::Primary.as_str(),
-            position: told.and_then(Seen::known_position),
+            position: told.and_then(position),
             timeline: server.map(|server| server.timeline),
             may_lead: data.may_lead(),
             priority: data.failover_priority(),

@@ -24,7 +24,7 @@ pub struct Plan {
     pub slow_jobs: u64,
     /// In percent of all promotions: those that a `pre_promote` script keeps from beginning.
     pub failed_promotions: u64,
-    /// Somebody pauses the cluster, and resumes it. See [`is_wide`].
+    /// Somebody pauses the cluster, and resumes it.
     pub pauses: bool,
     /// The nodes' clocks run at different rates.
     pub wrong_clocks: bool,
@@ -38,31 +38,25 @@ pub struct Plan {
     pub mutation: Option<Mutation>,
 }
 
-/// Whether schedules without a weakened rule have pauses, failsafe mode and `maximum_lag_on_syncnode`, too. About one of
-/// 500 schedules with them breaks an invariant, and it is not known yet whether the agent or the model is wrong: LABRUN_SIM_WIDE=1 shows
-/// which.
-fn is_wide() -> bool {
-    std::env::var_os("LABRUN_SIM_WIDE").is_some()
-}
-
 impl Plan {
     pub fn draw(random: &mut Random, mutation: Option<Mutation>) -> Plan {
-        let nodes = random.pick(&[2, 2, 3, 3, 3, 3, 4, 5]);
-        let synchronous = !random.one_in(5);
-        let quorum = synchronous && random.one_in(3);
+        // What is wrong with a vote or a word shows in quorum or failsafe mode alone, and where much goes wrong at once.
+        let votes = mutation.is_some_and(Mutation::is_about_votes);
+        let words = mutation.is_some_and(Mutation::is_about_words);
+        let nodes = if votes { 3 } else { random.pick(&[2, 2, 3, 3, 3, 3, 4, 5]) };
+        let synchronous = votes || !random.one_in(5);
+        let quorum = synchronous && (votes || random.one_in(3));
         let sync_node_count = if nodes > 2 && random.one_in(3) { 2 } else { 1 };
         let use_slots = !random.one_in(4);
         let primary_stop_timeout = random.pick(&[0, 0, 5]);
-        let wide = mutation.is_some() || is_wide();
         let dynamic = json!({
             "ttl": random.pick(&[20, 30, 30]),
             "loop_wait": 10,
             "retry_timeout": 5,
             "maximum_lag_on_failover": random.pick(&[1 << 20, 1 << 20, 1 << 12]),
-            // With it a standby that has not seen the last timeline waits for ever for a leader whose disk is lost: so it is meant.
-            "check_timeline": wide && random.one_in(3),
-            "failsafe_mode": wide && random.one_in(4),
-            "maximum_lag_on_syncnode": if wide { random.pick(&[-1, -1, 1 << 20, 1 << 14]) } else { -1 },
+            "check_timeline": random.one_in(3),
+            "failsafe_mode": words || random.one_in(4),
+            "maximum_lag_on_syncnode": random.pick(&[-1, -1, 1 << 20, 1 << 14]),
             "primary_start_timeout": random.pick(&[300, 300, 5, 0]),
             "primary_stop_timeout": primary_stop_timeout,
             "synchronous_mode": if quorum { json!("quorum") } else { json!(synchronous) },
@@ -86,10 +80,10 @@ impl Plan {
             stop_timeout: (primary_stop_timeout > 0 && synchronous).then_some(primary_stop_timeout * 1000),
             slow_jobs: random.pick(&[0, 5, 30]),
             failed_promotions: random.pick(&[0, 0, 0, 20]),
-            pauses: wide && random.one_in(4),
+            pauses: random.one_in(4),
             wrong_clocks: random.one_in(2),
-            write_pause: random.pick(&[50, 200, 1000]),
-            fault_pause: random.pick(&[2000, 5000, 12_000]),
+            write_pause: if votes { 50 } else { random.pick(&[50, 200, 1000]) },
+            fault_pause: if votes || words { 2000 } else { random.pick(&[2000, 5000, 12_000]) },
             faults_last: random.pick(&[20_000, 40_000, 80_000]),
             mutation,
         }

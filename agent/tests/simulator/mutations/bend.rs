@@ -75,6 +75,9 @@ impl Mutation {
             Mutation::NeverClearsARequest => {
                 actions.retain(|action| !matches!(action, Action::Write(Write::Failover { .. })));
             }
+            Mutation::TellsNoLastPosition if actions.contains(&Write::ReleaseLeader.into()) => {
+                actions.retain(|action| !matches!(action, Action::Write(Write::Status { .. })));
+            }
             _ => {}
         }
     }

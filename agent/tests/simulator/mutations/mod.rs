@@ -53,6 +53,37 @@ pub enum Mutation {
     LeadsInAPause,
     /// In quorum mode the sync key asks for fewer votes before more standbys confirm each commit.
     LowersTheQuorumFirst,
+    /// In quorum mode one vote less is enough.
+    NeedsOneVoteLess,
+    /// A vote is given by what PostgreSQL said before the question.
+    VotesByAnOldLook,
+    /// A vote is given before the own WAL has been read.
+    VotesUnread,
+    /// The lease is taken without asking the others.
+    AsksNobody,
+    /// However far behind, a standby takes the lease.
+    IgnoresTheLag,
+    /// Where it has stopped cleanly, a leader does not tell.
+    TellsNoLastPosition,
+    /// In failsafe mode a member does not keep its word.
+    BreaksItsWord,
+    /// A member whose agent is started again does not know of its word.
+    ForgetsItsWord,
+    /// In failsafe mode who does not answer agrees.
+    TakesSilenceForConsent,
+    /// Commits wait for a standby however far it lags behind.
+    WaitsForWhoLags,
+}
+
+impl Mutation {
+    pub fn is_about_votes(self) -> bool {
+        use Mutation::{NeedsOneVoteLess, VotesByAnOldLook, VotesUnread};
+        matches!(self, NeedsOneVoteLess | VotesByAnOldLook | VotesUnread)
+    }
+
+    pub fn is_about_words(self) -> bool {
+        matches!(self, Mutation::BreaksItsWord | Mutation::ForgetsItsWord | Mutation::TakesSilenceForConsent)
+    }
 }
 
 /// All of them, each with a part of what the invariant that finds it says.
@@ -81,6 +112,16 @@ pub const ALL: &[(Mutation, &str)] = {
         (NeverClearsARequest, "not healthy"),
         (LeadsInAPause, "in a pause, unasked"),
         (LowersTheQuorumFirst, "but synchronous_standby_names is"),
+        (NeedsOneVoteLess, "the commit acknowledged"),
+        (VotesByAnOldLook, "the commit acknowledged"),
+        (VotesUnread, "the commit acknowledged"),
+        (AsksNobody, "could be asked"),
+        (IgnoresTheLag, "bytes behind the last leader"),
+        (TellsNoLastPosition, "bytes behind the last leader"),
+        (BreaksItsWord, "takes writes while"),
+        (ForgetsItsWord, "takes writes while"),
+        (TakesSilenceForConsent, "takes writes while"),
+        (WaitsForWhoLags, "which lags too far behind"),
     ]
 };
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use labrun_agent::cluster::{Lsn, Sync};
-use labrun_agent::decide::{DataDir, View};
+use labrun_agent::decide::{DataDir, Peers, View};
 
 use super::{Mutation, is_primary};
 
@@ -43,6 +43,19 @@ impl Mutation {
             }
             Mutation::WaitsForAHang => (seen.pg.silent_since, seen.pg.wal_stuck_since) = (None, None),
             Mutation::LeadsInAPause if !primary && cluster.leader.is_none() => seen.settings.pause = false,
+            Mutation::NeedsOneVoteLess if !primary && cluster.leader.is_none() => {
+                if let Some(sync) = &mut cluster.sync {
+                    sync.value.quorum = sync.value.quorum.saturating_sub(1);
+                }
+            }
+            Mutation::AsksNobody => {
+                let names: Vec<_> = cluster.members.keys().cloned().collect();
+                let nobody = names.into_iter().map(|name| (name, None)).collect();
+                seen.peers = Some(Peers { asked: seen.made, answers: nobody });
+            }
+            Mutation::IgnoresTheLag => seen.settings.maximum_lag_on_failover = u64::MAX,
+            Mutation::BreaksItsWord => seen.facts.failsafe = None,
+            Mutation::WaitsForWhoLags => seen.settings.maximum_lag_on_syncnode = None,
             _ => {}
         }
         seen
