@@ -68,9 +68,16 @@ fn down(view: &View, cluster: &Cluster, mine: Option<&LeaderKey>, now: Moment) -
 }
 
 /// Only a primary, or who was named, takes a free lease; who was named like anybody in a race, since it may lack what
-/// others have.
+/// others have. A primary without which the cluster has gone on does not, even if it is named: it lacks what was
+/// acknowledged since. (Patroni lets it.)
 fn without_leader(view: &View, cluster: &Cluster, server: &Server, now: Moment) -> Decision {
     let candidate = cluster.failover().and_then(|failover| failover.candidate.as_deref());
+    if !server.in_recovery && race::is_overtaken(cluster, server) {
+        return match candidate {
+            Some(name) if name == view.me.name => failover::clear(cluster, "the cluster has gone on without this node"),
+            _ => Decision::wait("paused: continue to run as primary without lock: the cluster has gone on without it"),
+        };
+    }
     match candidate {
         Some(name) if name == view.me.name && server.in_recovery => race::without_leader(view, cluster, server, now),
         Some(name) if name == view.me.name => {
@@ -214,5 +221,19 @@ mod tests {
         view.pg.data = DataDir::Present { system_identifier: 1 };
         assert_eq!(first(&view), Write::ReleaseLeader.into());
         let _ = Lsn(0);
+    }
+
+    #[test]
+    fn a_primary_that_the_cluster_has_gone_on_without_takes_no_free_lease_even_if_it_is_named() {
+        let mut view = primary();
+        view.settings.pause = true;
+        view.dcs.cluster.as_mut().unwrap().leader = None;
+        assert!(matches!(first(&view), Action::Write(Write::AcquireLeader { .. })));
+        let history = crate::cluster::History::parse(br#"[[1,100,"x"]]"#);
+        view.dcs.cluster.as_mut().unwrap().history = Some(Versioned { value: history, version: 0 });
+        assert_eq!(wanted(&view), []);
+        let failover = Failover { leader: Some("pg2".into()), candidate: Some("pg1".into()), scheduled_at: None };
+        view.dcs.cluster.as_mut().unwrap().failover = Some(Versioned { value: failover, version: 3 });
+        assert!(matches!(wanted(&view)[..], [Action::Write(Write::Failover { version: Some(3), .. })]));
     }
 }

@@ -31,13 +31,10 @@ pub(super) fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment
     // Whoever has written the sync key as the leader has all that was acknowledged, and may be the only one that it
     // lets lead: what it lacks of the last leader's WAL was promised to nobody.
     let has_all = view.settings.sync_mode != SyncMode::Off && cluster.sync().is_leader(&view.me.name);
-    // Each entry is a timeline that has ended. Those of a standby cluster are made elsewhere.
+    // The timelines of a standby cluster are made elsewhere.
     let check_timeline = view.settings.check_timeline && view.settings.standby_cluster.is_none();
-    let ended = cluster.history.as_ref().and_then(|history| history.value.last_timeline());
-    if let Some(ended) = ended.filter(|ended| server.timeline <= *ended)
-        && ((check_timeline && !has_all) || !server.in_recovery)
-    {
-        let newest = ended + 1;
+    if is_overtaken(cluster, server) && ((check_timeline && !has_all) || !server.in_recovery) {
+        let newest = newest_timeline(cluster);
         return Some(format!("My timeline {} is behind last known cluster timeline {newest}", server.timeline));
     }
     let lag = cluster.optime().since(server.position());
@@ -47,6 +44,16 @@ pub(super) fn unfit(view: &View, cluster: &Cluster, server: &Server, now: Moment
         ));
     }
     None
+}
+
+/// The newest timeline that the history key tells of: each of its entries is one that has ended.
+fn newest_timeline(cluster: &Cluster) -> u32 {
+    cluster.history.as_ref().and_then(|history| history.value.last_timeline()).map_or(0, |ended| ended + 1)
+}
+
+/// The cluster has gone on to a newer timeline than this node's.
+pub(in super::super) fn is_overtaken(cluster: &Cluster, server: &Server) -> bool {
+    server.timeline < newest_timeline(cluster)
 }
 
 /// In synchronous mode only nodes that the sync key names may lead: the others may lack acknowledged commits. In

@@ -9,7 +9,7 @@ use super::{Action, Decision, Job, Peers, Server, StopMode, View, Write, failsaf
 use crate::clock::Moment;
 use crate::cluster::Cluster;
 use ballot::Verdict;
-pub(super) use fitness::may_lead_by_sync_key;
+pub(super) use fitness::{is_overtaken, may_lead_by_sync_key};
 
 /// Answers of peers count for this long after they were asked for; a silent peer takes 2 s of it.
 const ANSWERS_COUNT: Duration = Duration::from_secs(3);
