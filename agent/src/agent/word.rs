@@ -5,6 +5,7 @@
 //! pg_rewind takes what lies in there to other nodes.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,12 @@ fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
+/// One at a time: a leader asks again while a slow disk still has the last word to write.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// Puts it down; blocks for a moment.
 pub(super) fn keep(data_dir: &Path, agreed: &Agreed) -> std::io::Result<()> {
+    let _alone = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let leader = serde_json::from_str(&agreed.leader.to_json())?;
     let text = serde_json::to_vec(&Word { boot: boot(), at: agreed.at.0, leader })?;
     let (path, fresh) = (path(data_dir), path(data_dir).with_extension("labrun-failsafe-new"));
@@ -72,6 +77,18 @@ mod tests {
         keep(&data, &agreed()).unwrap();
         assert_eq!(recall(&data, Moment(5000)), Some(agreed()));
         assert!(dir.path().join(".data.labrun-failsafe").is_file() && !data.exists());
+    }
+
+    #[test]
+    fn words_that_are_put_down_at_once_do_not_get_in_each_others_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        std::thread::scope(|scope| {
+            let writers: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| (0..50).try_for_each(|_| keep(&data, &agreed())))).collect();
+            writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+        });
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

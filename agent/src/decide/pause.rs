@@ -220,7 +220,6 @@ mod tests {
         let mut view = paused(primary());
         view.pg.data = DataDir::Present { system_identifier: 1 };
         assert_eq!(first(&view), Write::ReleaseLeader.into());
-        let _ = Lsn(0);
     }
 
     #[test]
